@@ -124,3 +124,174 @@ export interface Event {
   readonly site: number;
   readonly payloads: readonly Payload[];
 }
+
+// --- the low-rate messages of trace.proto: fixed64 is a bigint, everything else a number --------------------------
+
+export interface HostDescription {
+  readonly kernel: string;
+  readonly machine: string;
+  readonly cpu: string;
+  readonly cpus: number;
+  readonly hostname: string;
+  readonly os: string;
+  readonly kernelCommandLine: string;
+}
+
+export interface RecordingModes {
+  readonly dialect: string;
+  readonly mmio: string;
+  readonly whenFull: string;
+  readonly dma: string;
+  readonly backend: string;
+  readonly ringBytes: number;
+  readonly maxSize: number;
+  readonly atLimit: string;
+  readonly durationNs: number;
+  readonly watch: readonly string[];
+}
+
+export interface ClockPair {
+  readonly ticks: bigint;
+  readonly monotonicNs: bigint;
+  readonly realtimeNs: bigint;
+}
+
+export interface TraceClock {
+  readonly source: string;
+  readonly ticksPerSecond: number;
+  readonly baseTicks: bigint;
+  readonly baseMonotonicNs: bigint;
+  readonly baseRealtimeNs: bigint;
+  readonly pairs: readonly ClockPair[];
+}
+
+export interface TraceHeader {
+  readonly versionMajor: number;
+  readonly versionMinor: number;
+  readonly recorder: string;
+  readonly host: HostDescription;
+  readonly command: readonly string[];
+  readonly modes: RecordingModes;
+  readonly clock: TraceClock;
+}
+
+export interface ProcessDefinition {
+  readonly id: number;
+  readonly pid: number;
+  readonly parentPid: number;
+  readonly exe: string;
+  readonly argv: readonly string[];
+}
+
+export interface ThreadDefinition {
+  readonly id: number;
+  readonly process: number;
+  readonly tid: number;
+  readonly name: string;
+}
+
+export interface ObjectDefinition {
+  readonly id: number;
+  readonly kind: number;
+  readonly path: string;
+  readonly parent: number;
+  readonly process: number;
+  readonly seenBorn: boolean;
+  readonly device: number;
+}
+
+export interface ModuleDefinition {
+  readonly id: number;
+  readonly process: number;
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly fileOffset: bigint;
+  readonly path: string;
+  readonly buildId: Uint8Array;
+}
+
+export interface SiteDefinition {
+  readonly id: number;
+  readonly process: number;
+  readonly address: bigint;
+  readonly module: number;
+  readonly moduleOffset: bigint;
+}
+
+export interface ResourceDescription {
+  readonly index: number;
+  readonly size: bigint;
+  readonly flags: bigint;
+}
+
+export interface DeviceDefinition {
+  readonly id: number;
+  readonly bdf: string;
+  readonly vendor: number;
+  readonly device: number;
+  readonly classCode: number;
+  readonly subsystemVendor: number;
+  readonly subsystemDevice: number;
+  readonly revision: number;
+  readonly driver: string;
+  readonly iommuGroup: string;
+  readonly resources: readonly ResourceDescription[];
+  readonly config: Uint8Array;
+  readonly resetMethod: string;
+  readonly numaNode: number;
+}
+
+export interface MmioSiteDefinition {
+  readonly site: number;
+  readonly instruction: Uint8Array;
+  readonly tier: number;
+  readonly reason: number;
+  readonly process: number;
+}
+
+/** What events refer to by id. An id that comes again replaces the earlier one (an object whose kind became known). */
+export interface Definitions {
+  readonly processes: readonly ProcessDefinition[];
+  readonly threads: readonly ThreadDefinition[];
+  readonly objects: readonly ObjectDefinition[];
+  readonly modules: readonly ModuleDefinition[];
+  readonly sites: readonly SiteDefinition[];
+  readonly devices: readonly DeviceDefinition[];
+  readonly mmioSites: readonly MmioSiteDefinition[];
+}
+
+export interface RingPosition {
+  readonly ring: number;
+  readonly records: bigint;
+  readonly side: bigint;
+}
+
+export interface TraceLoss {
+  readonly cause: string;
+  readonly events: number;
+  readonly bytes: number;
+  readonly process: number;
+  readonly detail: string;
+}
+
+export interface ProcessEnding {
+  readonly process: number;
+  /** -1: not known. */
+  readonly exitStatus: number;
+  /** 0: none. */
+  readonly signal: number;
+}
+
+export interface TraceSummary {
+  readonly clock: TraceClock;
+  readonly events: number;
+  readonly losses: readonly TraceLoss[];
+  readonly endings: readonly ProcessEnding[];
+  readonly complete: boolean;
+  readonly stoppedBy: string;
+  readonly waits: number;
+  readonly waitedNs: number;
+  readonly droppedEvents: number;
+  readonly lateEvents: number;
+  readonly kindCounts: readonly number[];
+}
