@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { KernelName } from './kernels.js';
+import { type DeviceName, devices } from './machine.js';
+
+/** What a driver that asks for commands is told: a line after each prompt, or a pause of so many seconds. */
+export interface Dialogue {
+  readonly prompt: string;
+  readonly steps: readonly (string | number)[];
+}
+
+/** One real driver at one small piece of work. */
+export interface Driver {
+  /** Also the directory and the file in traces/corpus: `qemu/img-info`. */
+  readonly name: string;
+  readonly kernel: KernelName;
+  readonly device: DeviceName;
+  /** `$lab` is where test/lab/guest is, `$build` where the example programs were built, `$disk` this boot's results. */
+  readonly command: readonly string[];
+  readonly dialogue?: Dialogue;
+  readonly hugepages?: number;
+  /** At most this long, without and with strace. */
+  readonly seconds: number;
+  readonly status: number;
+  /** All of these are in the output, or the driver did not do its work. */
+  readonly expect: readonly RegExp[];
+  /** What differs from one run to the next: times and rates. */
+  readonly volatile: readonly RegExp[];
+  /** The command that prints the driver's version. */
+  readonly version: readonly string[];
+}
+
+const nvme = `nvme://${devices.nvme.bdfs[0]}/1`;
+
+function qemuTool(name: string, command: readonly string[], expect: readonly RegExp[]): Driver {
+  return {
+    name: `qemu/${name}`,
+    kernel: 'stock',
+    device: 'nvme',
+    command,
+    seconds: 60,
+    status: 0,
+    expect,
+    volatile: [/\d+(\.\d+)? seconds/g, /\d+(\.\d+)? (KiB|MiB|GiB|bytes)\/sec/g, /\d+:\d+:\d+\.\d+/g, /\d+(\.\d+)? ops\/sec/g],
+    version: [command[0] ?? '', '--version'],
+  };
+}
+
+/** Rx-only: what each port is sent first is all that it ever receives, so the counts are the same in each run. */
+function testpmd(name: string, device: 'e1000e' | 'virtioNet', options: readonly string[], hugepages: number): Driver {
+  return {
+    name: `dpdk/${name}`,
+    kernel: 'stock',
+    device,
+    command: [
+      'dpdk-testpmd',
+      ...['-l', '0-1', '-n', '1', '--no-telemetry', '--iova-mode=va', ...options],
+      ...devices[device].bdfs.flatMap((bdf) => ['-a', bdf]),
+      ...['--', '-i', '--total-num-mbufs=2048', '--burst=8', '--txq=1', '--rxq=1', '--nb-cores=1', '--forward-mode=rxonly'],
+    ],
+    dialogue: { prompt: 'testpmd> ', steps: ['start tx_first', 3, 'stop', 'show port stats all', 'quit'] },
+    hugepages,
+    seconds: 180,
+    status: 0,
+    expect: [/RX-packets: 8 +RX-dropped: 0/, /Bye\.\.\./],
+    volatile: [/Rx-pps: +\d+/g, /Rx-bps: +\d+/g, /Tx-pps: +\d+/g, /Tx-bps: +\d+/g],
+    version: ['dpdk-testpmd', '--version'],
+  };
+}
+
+function edu(name: string, kernel: KernelName, options: readonly string[]): Driver {
+  return {
+    name: `edu/${name}`,
+    kernel,
+    device: 'edu',
+    command: ['$build/examples/edu', ...options, devices.edu.bdfs[0]],
+    seconds: 60,
+    status: 0,
+    expect: [/factorial of 10: 3628800/, /DMA: 2048 bytes there and back/],
+    volatile: [],
+    version: ['echo', 'examples/edu'],
+  };
+}
+
+/** The drivers of the default lab, in the order in which they run in one guest. */
+export const drivers: readonly Driver[] = [
+  edu('group', 'stock', []),
+  qemuTool('img-info', ['qemu-img', 'info', nvme], [/virtual size: 64 MiB/]),
+  qemuTool(
+    'img-bench',
+    ['qemu-img', 'bench', '-c', '64', '-d', '8', '-f', 'raw', '-t', 'none', nvme],
+    [/Sending 64 read requests/, /Run completed/],
+  ),
+  qemuTool('img-convert', ['qemu-img', 'convert', '-f', 'raw', '-O', 'raw', nvme, '/tmp/converted.raw'], []),
+  qemuTool(
+    'io',
+    ['qemu-io', '-f', 'raw', '-c', 'write -P 0x5a 1M 256k', '-c', 'read -P 0x5a 1M 256k', '-c', 'read 0 4M', nvme],
+    [/wrote 262144\/262144/, /read 262144\/262144/],
+  ),
+  {
+    ...qemuTool('nested', [], [/boot sector on a passed-through NVMe: K/]),
+    command: [
+      'qemu-system-x86_64',
+      ...['-accel', 'tcg', '-machine', 'q35', '-m', '128M', '-nodefaults', '-display', 'none', '-no-reboot'],
+      ...['-debugcon', 'stdio', '-device', 'isa-debug-exit,iobase=0xf4,iosize=4'],
+      ...['-device', `vfio-pci,host=${devices.nvme.bdfs[0]},bootindex=1`],
+    ],
+    seconds: 180,
+    // isa-debug-exit: (0 << 1) | 1
+    status: 1,
+    version: ['qemu-system-x86_64', '--version'],
+  },
+  testpmd('e1000e', 'e1000e', ['--huge-unlink', '-m', '64'], 128),
+  testpmd('virtio-net', 'virtioNet', ['--huge-unlink', '-m', '64'], 128),
+  testpmd('e1000e-no-huge', 'e1000e', ['--no-huge', '-m', '64'], 0),
+  edu('cdev', 'vfio', ['--cdev']),
+];

@@ -1,0 +1,52 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# What a session script in the guest is made of. Results go to $results, one set of files a job:
+# NAME.out, NAME.err (what the driver printed), NAME.status (its exit status, the last file to appear).
+
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LC_ALL=C.UTF-8
+results=/out
+
+say() { echo "LAB: $(cut -d' ' -f1 /proc/uptime) $*"; }
+
+# Hands devices to vfio-pci, whatever driver has them now.
+bind_vfio() {
+	local bdf device
+	for bdf in "$@"; do
+		device=/sys/bus/pci/devices/$bdf
+		if [ -e "$device/driver" ]; then
+			[ "$(basename "$(readlink "$device/driver")")" = vfio-pci ] && continue
+			echo "$bdf" >"$device/driver/unbind"
+		fi
+		echo vfio-pci >"$device/driver_override"
+		echo "$bdf" >/sys/bus/pci/drivers_probe
+		say "$bdf driver $(basename "$(readlink "$device/driver")") group $(basename "$(readlink "$device/iommu_group")")"
+	done
+}
+
+# QEMU's emulated NVMe controller gives an MSI-X interrupt only for vectors that were in use when the completion queue was
+# made, and QEMU's userspace driver enables the controller first: after a cold boot it may wait for ever. Once the kernel's
+# driver has been bound, the vectors are in use.
+wait_for_nvme() {
+	local n
+	for n in $(seq 100); do
+		[ -e /dev/nvme0n1 ] && return 0
+		sleep 0.1
+	done
+	say "no /dev/nvme0n1 after $n tries"
+}
+
+hugepages() {
+	echo "$1" >/proc/sys/vm/nr_hugepages
+}
+
+# job NAME SECONDS COMMAND...   standard input is passed on
+job() {
+	local name=$1 seconds=$2 status began
+	shift 2
+	began=$(date +%s.%N)
+	# SIGKILL after the time: nothing may hold the boot up.
+	timeout -s KILL "$seconds" "$@" >"$results/$name.out" 2>"$results/$name.err"
+	status=$?
+	say "job $name: status $status after $(echo "$began $(date +%s.%N)" | awk '{printf "%.1f", $2 - $1}') s"
+	echo "$status" >"$results/$name.status"
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+import { spawn } from 'node:child_process';
+import { createWriteStream, existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { packageRoot } from '../../abi/package-root.js';
+import { makeInitrd } from './initrd.js';
+import type { Kernel } from './kernels.js';
+
+/** The devices a guest can have. Two NICs of a kind are on one hub, each the other's peer. */
+export const devices = {
+  nvme: { bdfs: ['0000:00:03.0'] },
+  e1000e: { bdfs: ['0000:00:04.0', '0000:00:05.0'] },
+  virtioNet: { bdfs: ['0000:00:08.0', '0000:00:18.0'] },
+  virtioBlk: { bdfs: ['0000:00:09.0'] },
+  edu: { bdfs: ['0000:00:0a.0'] },
+} as const;
+export type DeviceName = keyof typeof devices;
+
+/** 64 MiB of zeros with a boot sector: enough for every driver here, and nothing on the host's disk. */
+const diskBytes = 64 << 20;
+
+function deviceArguments(name: DeviceName, disk: string): readonly string[] {
+  const nic = (model: string, hub: number, slots: readonly string[], options: string): string[] =>
+    slots.flatMap((slot, index) => [
+      '-netdev',
+      `hubport,hubid=${hub},id=hub${hub}port${index}`,
+      '-device',
+      `${model},netdev=hub${hub}port${index},mac=52:54:00:00:0${hub}:0${index},addr=${slot}${options}`,
+    ]);
+  const drive = (id: string): string[] => ['-drive', `file=${disk},if=none,id=${id},format=raw,snapshot=on`];
+  switch (name) {
+    case 'nvme':
+      return [...drive('nvme'), '-device', 'nvme,drive=nvme,serial=vfiotape,addr=3'];
+    case 'e1000e':
+      return nic('e1000e', 1, ['4', '5'], '');
+    case 'virtioNet':
+      return nic('virtio-net-pci', 2, ['8', '0x18'], ',iommu_platform=on,disable-legacy=on,romfile=');
+    case 'virtioBlk':
+      return [...drive('vblk'), '-device', 'virtio-blk-pci,drive=vblk,addr=9,iommu_platform=on,disable-legacy=on'];
+    case 'edu':
+      return ['-device', 'edu,addr=0xa'];
+  }
+}
+
+export interface Boot {
+  readonly kernel: Kernel;
+  readonly devices: readonly DeviceName[];
+  /** Bash, run in the guest by its init; what it leaves in /out is in `directory`/out afterwards. */
+  readonly script: string;
+  /** Where images, logs and results of this boot go. */
+  readonly directory: string;
+  readonly bootSector: Uint8Array;
+  readonly seconds: number;
+  readonly memory?: string;
+}
+
+export interface BootResult {
+  /** undefined when the guest powered off by itself; otherwise what went wrong. */
+  readonly trouble: string | undefined;
+  readonly seconds: number;
+  readonly serialLog: string;
+  readonly out: string;
+}
+
+/** Boots a guest by software emulation (no KVM is needed, nor of use: the IOMMU is emulated) and waits for its end. */
+export async function boot(options: Boot): Promise<BootResult> {
+  const { directory, kernel } = options;
+  const out = join(directory, 'out');
+  mkdirSync(out, { recursive: true });
+  const disk = join(directory, 'disk.img');
+  writeFileSync(disk, options.bootSector);
+  truncateSync(disk, diskBytes);
+  const initrd = join(directory, 'initrd.gz');
+  writeFileSync(initrd, makeInitrd(join(packageRoot(), 'test/lab/guest/init'), kernel.modules));
+  writeFileSync(join(out, 'session.sh'), options.script);
+  const serialLog = join(directory, 'serial.log');
+
+  const commandLine = [
+    'console=ttyS0 quiet panic=-1',
+    // Without these a busy host makes the guest distrust its clock, or panic in the check of the IO-APIC's timer.
+    'tsc=unstable no_timer_check',
+    'intel_iommu=on',
+  ].join(' ');
+  const qemu = [
+    ['-accel', 'tcg,thread=multi', '-machine', 'q35', '-cpu', 'max,la57=off', '-smp', '2', '-m', options.memory ?? '3G'],
+    ['-nodefaults', '-display', 'none', '-no-reboot', '-serial', `file:${serialLog}`],
+    ['-kernel', kernel.image, '-initrd', initrd, '-append', commandLine],
+    ['-device', 'intel-iommu,intremap=on'],
+    ['-fsdev', 'local,id=host,path=/,security_model=none,readonly=on,multidevs=remap'],
+    ['-device', 'virtio-9p-pci,fsdev=host,mount_tag=host,addr=0x1a'],
+    ['-fsdev', `local,id=out,path=${out},security_model=none`],
+    ['-device', 'virtio-9p-pci,fsdev=out,mount_tag=out,addr=0x1b'],
+    ...options.devices.map((name) => deviceArguments(name, disk)),
+  ].flat();
+
+  const began = process.hrtime.bigint();
+  const errors = createWriteStream(join(directory, 'qemu.log'));
+  const child = spawn('qemu-system-x86_64', qemu, { stdio: ['ignore', 'pipe', 'pipe'] });
+  child.stdout.pipe(errors, { end: false });
+  child.stderr.pipe(errors, { end: false });
+  let timedOut = false;
+  const timer = setTimeout(() => {
+    timedOut = true;
+    child.kill('SIGKILL');
+  }, options.seconds * 1000);
+  const status = await new Promise<string>((resolve) => {
+    child.once('error', (error) => resolve(error.message));
+    child.once('close', (code, signal) => resolve(signal ?? String(code)));
+  });
+  clearTimeout(timer);
+  errors.end();
+  const seconds = Number(process.hrtime.bigint() - began) / 1e9;
+  return { trouble: troubleOf(status, timedOut, options.seconds, serialLog), seconds, serialLog, out };
+}
+
+function troubleOf(status: string, timedOut: boolean, limit: number, serialLog: string): string | undefined {
+  if (timedOut) {
+    return `the guest was still running after ${limit} s`;
+  }
+  if (status !== '0') {
+    return `qemu-system-x86_64 ended with ${status}`;
+  }
+  return existsSync(serialLog) && readFileSync(serialLog, 'latin1').includes('session script ended with 0')
+    ? undefined
+    : 'the guest stopped before its session script ended';
+}
+
+/** The end of a text file, for a person who has to find out what went wrong. */
+export function lastLines(file: string, count = 40): string {
+  if (!existsSync(file)) {
+    return `(no ${file})`;
+  }
+  return readFileSync(file, 'latin1').replaceAll('\r', '').trimEnd().split('\n').slice(-count).join('\n');
+}
