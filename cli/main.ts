@@ -1,0 +1,96 @@
+#!/usr/bin/env node
+// SPDX-License-Identifier: Apache-2.0
+import { realpathSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { packageVersion } from '../abi/package-root.js';
+import { UserError } from '../abi/user-error.js';
+import { ExitStatus } from './exit-status.js';
+import type { Verb } from './verb.js';
+
+/** Each verb's module is read only when it is called for: start-up is what one feels of a command line. */
+const VERBS: Readonly<
+  Record<string, { readonly summary: string; readonly load: () => Promise<{ verb: unknown }> }>
+> = {
+  record: {
+    summary: 'run a driver and record what it does to its device',
+    load: () => import('./record.js'),
+  },
+  info: { summary: 'what a trace holds: device, objects, counts, losses', load: () => import('./info.js') },
+  dump: { summary: 'every event, decoded, one line each', load: () => import('./dump.js') },
+  recover: { summary: 'seal what a killed recorder left behind', load: () => import('./recover.js') },
+  doctor: { summary: 'can this machine record, and if not, what to do', load: () => import('./doctor.js') },
+};
+
+const HELP = `vfiotape records what an unmodified userspace VFIO driver does to its PCI device, and shows it.
+
+Usage: vfiotape VERB [OPTIONS] …
+
+${Object.entries(VERBS)
+  .map(([name, { summary }]) => `  ${name.padEnd(9)} ${summary}`)
+  .join('\n')}
+
+  vfiotape VERB --help   the options of one verb
+  vfiotape --version
+
+First steps:
+  vfiotape doctor
+  vfiotape record -o my.vtape -- ./my-driver 0000:01:00.0
+  vfiotape info my.vtape
+  vfiotape dump my.vtape | less
+`;
+
+export async function main(words: readonly string[]): Promise<number> {
+  const [name, ...rest] = words;
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    process.stdout.write(HELP);
+    return ExitStatus.OK;
+  }
+  if (name === '--version') {
+    process.stdout.write(`vfiotape ${packageVersion()}\n`);
+    return ExitStatus.OK;
+  }
+  const entry = Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
+  if (entry === undefined) {
+    const what = name.startsWith('-') ? `unknown option '${name}'` : `unknown verb '${name}'`;
+    throw new UserError(`${what}; the verbs are ${Object.keys(VERBS).join(', ')}; see vfiotape --help`);
+  }
+  const { parseVerb } = await import('./parse.js');
+  // A module's verb is checked against Verb<O> where it is defined; which O it was no longer matters here.
+  const verb = (await entry.load()).verb as Verb;
+  const args = await parseVerb(name, verb, rest);
+  return args === undefined ? ExitStatus.OK : await verb.run(args);
+}
+
+function report(error: unknown): number {
+  if (error instanceof UserError) {
+    process.stderr.write(`vfiotape: ${error.message}\n`);
+    return ExitStatus.USAGE;
+  }
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(
+    `${text}\nvfiotape: this is a bug in vfiotape ${packageVersion()}; please report it with the lines above\n`,
+  );
+  return ExitStatus.BUG;
+}
+
+function isProgram(): boolean {
+  const script = process.argv[1];
+  return script !== undefined && realpathSync(script) === fileURLToPath(import.meta.url);
+}
+
+if (isProgram()) {
+  // `vfiotape dump t.vtape | head`: the reader has seen enough, and that is no error.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(ExitStatus.OK);
+    throw error;
+  });
+  process.stderr.on('error', () => undefined);
+  main(process.argv.slice(2)).then(
+    (status) => {
+      process.exitCode = status;
+    },
+    (error: unknown) => {
+      process.exitCode = report(error);
+    },
+  );
+}
