@@ -36,10 +36,10 @@ export async function parseVerb(
     .exitProcess(false)
     .showHelpOnFail(false)
     .fail((message: string | null, error: Error | undefined) => {
-      throw (
-        error ??
-        new UserError(`${name}: ${oneLine(message ?? 'unusable arguments')}; see vfiotape ${name} --help`)
-      );
+      // What yargs itself throws (YError) is a mistake in the words; anything else is ours.
+      if (error !== undefined && error.name !== 'YError') throw error;
+      const what = oneLine(message ?? error?.message ?? 'unusable arguments');
+      throw new UserError(`${name}: ${what}; see vfiotape ${name} --help`);
     });
   for (const [command, explanation] of verb.examples ?? []) parser.example(command, explanation);
   if (verb.epilogue !== undefined) parser.epilogue(verb.epilogue);
