@@ -3,7 +3,9 @@
 import { hexWidth } from './text.js';
 
 /** A bit number, or [lowest bit, width], or [lowest bit, width, names by value]. */
-export type BitField = number | readonly [low: number, width: number, names?: Readonly<Record<number, string>>];
+export type BitField =
+  | number
+  | readonly [low: number, width: number, names?: Readonly<Record<number, string>>];
 
 export interface Register {
   readonly name: string;
@@ -23,7 +25,12 @@ interface RegisterOptions {
   readonly clause?: string;
 }
 
-export function register(name: string, offset: number, width: number, options: RegisterOptions = {}): Register {
+export function register(
+  name: string,
+  offset: number,
+  width: number,
+  options: RegisterOptions = {},
+): Register {
   return { fields: {}, ...options, name, offset, width };
 }
 
@@ -41,7 +48,8 @@ export function registerFields(
   const values: Record<string, bigint> = {};
   for (const name in register.fields) {
     const [low, width] = fieldBits(register.fields[name] as BitField);
-    if (low >= from && low + width <= from + bits) values[name] = BigInt.asUintN(width, value >> BigInt(low - from));
+    if (low >= from && low + width <= from + bits)
+      values[name] = BigInt.asUintN(width, value >> BigInt(low - from));
   }
   return values;
 }

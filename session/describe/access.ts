@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Accesses: pread and pwrite of a descriptor, loads and stores of a mapped BAR. */
+import { EVENTFD, isDevice } from '../../abi/object-kinds.js';
+import { type Part, part } from '../../abi/ioctl.js';
+import { type TouchedRegister, touchedRegisters } from '../../abi/register-access.js';
+import { hex, hexBytes, hexWidth } from '../../abi/text.js';
+import { CONFIG_REGION, regionName } from '../../abi/vfio/regions.js';
+import { type Event, EventFlag, EventKind, PayloadRole } from '../../traces/model.js';
+import type { DeviceState, RegionPlace } from '../device.js';
+import { routeName } from '../interrupts.js';
+import { payloadBytes } from '../payloads.js';
+import type { Session } from '../state.js';
+import type { Description } from './description.js';
+import { resultText } from './result.js';
+
+const NO_PARTS: readonly Part[] = [];
+
+export function describeTransfer(session: Session, event: Event): Description {
+  const kind = session.names.kind(event.object);
+  if (isDevice(kind)) {
+    const device = session.device(event.object);
+    const place = device?.locate(event.offset);
+    if (device !== undefined && place !== undefined) return describeRegionTransfer(device, place, event);
+  }
+  if (kind === EVENTFD) return describeEventfdTransfer(session, event);
+  const op = event.kind === EventKind.READ ? 'read' : 'write';
+  const data = transferred(event);
+  const text = `${op} ${event.op}${event.offset === 0n ? '' : ` at ${hex(event.offset)}`}${data === '' ? '' : ` ${data}`}`;
+  return { op, text, result: resultText(event), parts: NO_PARTS, known: true };
+}
+
+/** The bytes that moved; of a write that failed, those that were given. */
+function moved(event: Event): number {
+  if (event.errno === 0) return Number(event.result);
+  return event.kind === EventKind.WRITE ? Math.min(event.op, 8) : 0;
+}
+
+function transferred(event: Event): string {
+  const bytes = payloadBytes(event, PayloadRole.DATA);
+  if (bytes !== undefined) return hexBytes(bytes);
+  const count = moved(event);
+  return count > 0 && count <= 8 ? hexWidth(BigInt.asUintN(count * 8, event.value), count) : '';
+}
+
+function describeRegionTransfer(device: DeviceState, place: RegionPlace, event: Event): Description {
+  const op = event.kind === EventKind.READ ? 'read' : 'write';
+  const region = regionName(place.index);
+  const count = moved(event);
+  const { offset } = place;
+  let text = `${op} ${region}+${hex(offset)}`;
+  let registers: readonly TouchedRegister[] | undefined;
+  if (count >= 1 && count <= 8) {
+    const value = BigInt.asUintN(count * 8, event.value);
+    if (place.index === CONFIG_REGION && offset < 4096n) {
+      registers = touchedRegisters(device.config.lookup, Number(offset), count, value);
+    }
+    text += valueText(registers, value, count);
+    if (event.errno === 0 && event.op !== count) text += ` (of ${event.op})`;
+  } else {
+    text += ` ${event.op} bytes`;
+    const bytes = payloadBytes(event, PayloadRole.DATA);
+    if (bytes !== undefined && bytes.length > 0) text += ` = ${hexBytes(bytes)}`;
+  }
+  return {
+    op,
+    text,
+    result: resultText(event),
+    parts: NO_PARTS,
+    region,
+    offset,
+    known: true,
+    ...(registers && { registers }),
+  };
+}
+
+function valueText(registers: readonly TouchedRegister[] | undefined, value: bigint, width: number): string {
+  if (registers === undefined || registers.length === 0) return ` = ${hexWidth(value, width)}`;
+  let text = ` ${(registers[0] as TouchedRegister).text}`;
+  for (let i = 1; i < registers.length; i++) text += `, ${(registers[i] as TouchedRegister).text}`;
+  return text;
+}
+
+function describeEventfdTransfer(session: Session, event: Event): Description {
+  const op = event.kind === EventKind.READ ? 'read' : 'write';
+  const done = event.errno === 0 && event.result === 8n;
+  const given = event.kind === EventKind.WRITE || done;
+  const parts: Part[] = [];
+  let text = op;
+  if (given) {
+    text += ` counter=${event.value}`;
+    parts.push(part('counter', String(event.value), event.value, event.kind === EventKind.READ));
+  }
+  const interrupt = interruptText(session, event.object);
+  if (interrupt !== undefined) {
+    text += ` ${interrupt}`;
+    parts.push(part('interrupt', interrupt, interrupt));
+  }
+  return { op, text, result: resultText(event), parts, known: true };
+}
+
+/** `device0 MSIX[2]`: what an eventfd stands for, if for anything. */
+export function interruptText(session: Session, eventfd: number): string | undefined {
+  const route = session.interrupts.of(eventfd);
+  return route === undefined ? undefined : `${session.names.name(route.device)} ${routeName(route)}`;
+}
+
+const accessNames: Readonly<Record<number, string>> = {
+  [EventKind.LOAD]: 'load',
+  [EventKind.STORE]: 'store',
+  [EventKind.UPDATE]: 'update',
+};
+
+/** `load BAR0+0x1c = 0x00000001`; an update says what was there and what is there now. */
+export function describeAccess(_session: Session, event: Event): Description {
+  const op = accessNames[event.kind] ?? 'access';
+  const region = regionName(event.op & 0xff);
+  const width = (event.op >>> 8) & 0xff;
+  const { offset } = event;
+  const bits = Math.min(Math.max(width, 1), 8) * 8;
+  let text = `${op} ${region}+${hex(offset)}`;
+  const intent = (event.flags & EventFlag.INTENT) !== 0;
+  const unknown = (event.flags & EventFlag.UNKNOWN) !== 0;
+  if (width > 8) {
+    const bytes = payloadBytes(event, PayloadRole.DATA);
+    text += ` ${width} bytes${bytes === undefined ? '' : ` = ${hexBytes(bytes, 64)}`}`;
+  } else if (intent && event.kind === EventKind.LOAD) text += ` ${width} bytes`;
+  else if (unknown && event.kind !== EventKind.UPDATE) text += ' = unknown';
+  else text += ` = ${hexWidth(BigInt.asUintN(bits, event.value), bits / 8)}`;
+  if (event.kind === EventKind.UPDATE) {
+    text += unknown ? ' was unknown' : ` was ${hexWidth(BigInt.asUintN(bits, event.result), bits / 8)}`;
+  }
+  if (intent) text += ' never completed';
+  return { op, text, result: undefined, parts: NO_PARTS, region, offset, known: true };
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+import { findIoctl } from '../../abi/ioctls.js';
+import { hex } from '../../abi/text.js';
+import type { EventBatch } from '../../traces/columns.js';
+import { type Event, EventKind } from '../../traces/model.js';
+import type { Trace } from '../../traces/reader.js';
+import type { FilterSubject } from '../filter/subject.js';
+import { Session } from '../state.js';
+import type { Description } from './description.js';
+import { applyAndDescribe } from './event.js';
+import { kindName } from './kinds.js';
+import { SiteNames } from './site.js';
+
+/**
+ * The row of a batch that is being looked at. The columns are asked first; the event, its payloads and its
+ * description are made when something needs them.
+ */
+export class Subject implements FilterSubject {
+  readonly #trace: Trace;
+  readonly #session: Session;
+  readonly #sites: SiteNames;
+  #batch: EventBatch | undefined;
+  #row = 0;
+  #event: Event | undefined;
+  #description: Description | undefined;
+  #applied = false;
+
+  constructor(trace: Trace, session: Session) {
+    this.#trace = trace;
+    this.#session = session;
+    this.#sites = new SiteNames(trace.definitions);
+  }
+
+  /** Every row must be applied, with apply or by asking its description, before the next. */
+  at(batch: EventBatch, row: number): void {
+    this.#batch = batch;
+    this.#row = row;
+    this.#event = undefined;
+    this.#description = undefined;
+    this.#applied = false;
+  }
+
+  apply(): void {
+    if (this.#applied) return;
+    const kind = this.kind;
+    // What an unmapping took away is known only before it is applied.
+    if (kind === EventKind.MUNMAP || kind === EventKind.MREMAP) void this.description;
+    else {
+      this.#session.apply(this.event);
+      this.#applied = true;
+    }
+  }
+
+  get event(): Event {
+    if (this.#event === undefined) this.#event = eventOfRow(this.#trace, this.#columns, this.#row);
+    return this.#event;
+  }
+
+  get description(): Description {
+    if (this.#description === undefined) {
+      this.#description = applyAndDescribe(this.#session, this.event, this.#applied);
+      this.#applied = true;
+    }
+    return this.#description;
+  }
+
+  get #columns(): EventBatch {
+    if (this.#batch === undefined) throw new Error('no row was chosen');
+    return this.#batch;
+  }
+
+  get number(): number {
+    return this.#columns.firstEvent + this.#row;
+  }
+  get kind(): number {
+    return this.#columns.kind[this.#row] as number;
+  }
+  get time(): number {
+    return this.event.time;
+  }
+  get duration(): number {
+    return this.#trace.ticksToNs(wordsNumber(this.#columns.durationWords, this.#row));
+  }
+  get fd(): number {
+    return this.#columns.fd[this.#row] as number;
+  }
+  get errno(): number {
+    return this.#columns.errno[this.#row] as number;
+  }
+  get thread(): number {
+    return this.#columns.thread[this.#row] as number;
+  }
+  get object(): number {
+    return this.#columns.object[this.#row] as number;
+  }
+  get value(): bigint {
+    return this.#columns.value[this.#row] as bigint;
+  }
+  get result(): bigint {
+    return this.#columns.result[this.#row] as bigint;
+  }
+  get offset(): bigint {
+    const offset = this.#columns.offset[this.#row] as bigint;
+    const { kind } = this;
+    if (kind !== EventKind.READ && kind !== EventKind.WRITE && kind !== EventKind.MMAP) return offset;
+    return this.#session.device(this.object)?.locate(offset)?.offset ?? offset;
+  }
+  get op(): string {
+    if (this.kind !== EventKind.IOCTL) {
+      return this.#description?.op ?? kindName(this.kind);
+    }
+    const request = this.#columns.op[this.#row] as number;
+    return findIoctl(this.#session.names.kind(this.object), request)?.name ?? `ioctl ${hex(request)}`;
+  }
+  get objectName(): string {
+    return this.#session.names.name(this.object);
+  }
+  get objectLabel(): string {
+    return this.#session.names.label(this.object);
+  }
+  get tid(): number {
+    return this.#trace.definitions.threads.get(this.thread)?.tid ?? 0;
+  }
+  get threadName(): string {
+    return this.#trace.definitions.threads.get(this.thread)?.name ?? '';
+  }
+  get pid(): number {
+    const { threads, processes } = this.#trace.definitions;
+    return processes.get(threads.get(this.thread)?.process ?? 0)?.pid ?? 0;
+  }
+  get site(): string | undefined {
+    return this.#sites.name(this.#columns.site[this.#row] as number);
+  }
+}
+
+/** Exact up to 2^53, which is 34 days of ticks at 3 GHz; rounded above. */
+function wordsNumber(words: Uint32Array, row: number): number {
+  return (words[2 * row] as number) + (words[2 * row + 1] as number) * 0x1_0000_0000;
+}
+
+function eventOfRow(trace: Trace, batch: EventBatch, row: number): Event {
+  const duration = wordsNumber(batch.durationWords, row);
+  return {
+    number: batch.firstEvent + row,
+    kind: batch.kind[row] as number,
+    flags: batch.flags[row] as number,
+    thread: batch.thread[row] as number,
+    object: batch.object[row] as number,
+    fd: batch.fd[row] as number,
+    op: batch.op[row] as number,
+    time: trace.ticksToNs(wordsNumber(batch.timeWords, row) - duration),
+    duration: trace.ticksToNs(duration),
+    offset: batch.offset[row] as bigint,
+    value: batch.value[row] as bigint,
+    result: batch.result[row] as bigint,
+    errno: batch.errno[row] as number,
+    site: batch.site[row] as number,
+    payloads: batch.payloads.of(row),
+  };
+}
