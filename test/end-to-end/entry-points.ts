@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The functions of libc through which a driver can reach VFIO, a BAR or an interrupt, by their plain names: `open`
+ * stands for open64, __open_2 and __open64_2 as well. A driver that imports one of them is recorded completely only
+ * when the shim wraps that very symbol.
+ */
+const TOUCHING: ReadonlySet<string> = new Set(
+  [
+    'open openat openat2 creat fopen freopen close close_range closefrom',
+    'dup dup2 dup3 fcntl pidfd_getfd ioctl',
+    'read pread readv preadv preadv2 write pwrite writev pwritev pwritev2 lseek',
+    'sendfile splice tee vmsplice copy_file_range aio_read aio_write lio_listio',
+    'mmap munmap mremap mprotect pkey_mprotect madvise process_madvise posix_madvise remap_file_pages',
+    'eventfd eventfd_read eventfd_write',
+    'poll ppoll select pselect epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2',
+    'sendmsg sendmmsg recvmsg recvmmsg',
+    'fork vfork clone posix_spawn posix_spawnp daemon forkpty system popen',
+    'execv execve execvp execvpe execl execle execlp fexecve execveat',
+    '_exit _Exit quick_exit syscall',
+  ].flatMap((line) => line.split(' ')),
+);
+
+/** Touching entry points that the shim leaves alone, each with the reason why nothing is lost by that. */
+export const LEFT_ALONE: Readonly<Record<string, string>> = {};
+
+/** `__pread64_chk` is pread, `__open64_2` open; `_exit` and `__clone` keep what is theirs. */
+export function plainName(symbol: string): string {
+  if (TOUCHING.has(symbol)) return symbol;
+  return symbol
+    .replace(/^__(?:GI_|libc_)?/, '')
+    .replace(/_chk$/, '')
+    .replace(/^(open|openat)(64)?_2$/, '$1')
+    .replace(/64v2$/, '2')
+    .replace(/64$/, '');
+}
+
+export function canTouchVfio(symbol: string): boolean {
+  return TOUCHING.has(plainName(symbol));
+}
