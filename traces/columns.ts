@@ -70,7 +70,9 @@ export class PayloadColumns {
   /** Adds a segment and says where in `bytes` its data belongs; the caller copies it there. */
   add(event: number, role: number, index: number, flags: number, address: bigint, size: number): number {
     if (!this.hasRoom(1, size)) {
-      throw new RangeError(`payload of ${size} bytes does not fit: ${this.length} segments, ${this.bytesUsed} bytes`);
+      throw new RangeError(
+        `payload of ${size} bytes does not fit: ${this.length} segments, ${this.bytesUsed} bytes`,
+      );
     }
     const n = this.length;
     if (n === this.event.length) {
@@ -138,7 +140,10 @@ export class PayloadColumns {
   }
 
   private growBytes(needed: number): void {
-    this.bytes = enlarged(this.bytes, new Uint8Array(Math.min(CHUNK_PAYLOAD_BYTES, Math.max(needed, this.bytes.length * 2))));
+    this.bytes = enlarged(
+      this.bytes,
+      new Uint8Array(Math.min(CHUNK_PAYLOAD_BYTES, Math.max(needed, this.bytes.length * 2))),
+    );
   }
 }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /**
  * What a trace holds, as the rest of the program sees it. The numbers of kinds, object kinds and payload roles are
  * those of trace.proto and FORMAT.md; the table of what each kind keeps in which field is in FORMAT.md.

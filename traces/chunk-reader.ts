@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type Chunk, parseChunk } from './chunk.js';
+import type { ColumnName, EventBatch } from './columns.js';
+import { ColumnDecoder, decompress, MalformedChunk } from './decode.js';
+import { checksumFits, contentOf, type Frame } from './frame.js';
+import { MAX_PAYLOADS_RAW_BYTES } from './limits.js';
+import { decodePayloads } from './payloads.js';
+
+/** Decodes chunk packets into batches; MalformedChunk says why one can't be. */
+export class ChunkReader {
+  private readonly columns = new ColumnDecoder();
+
+  /** `packet` begins with the frame and may go on after it. */
+  read(
+    frame: Frame,
+    packet: Uint8Array,
+    into: EventBatch,
+    wanted: ReadonlySet<ColumnName>,
+    payloads: boolean,
+  ): Chunk {
+    if (!checksumFits(frame, packet)) {
+      throw new MalformedChunk('checksum mismatch');
+    }
+    const chunk = parseChunk(contentOf(frame, packet));
+    into.clear();
+    into.firstEvent = chunk.firstEvent;
+    into.length = chunk.events;
+    this.columns.decode(chunk.columns, into, wanted);
+    if (payloads && chunk.payloads !== undefined) {
+      const { codec, rawSize, data } = chunk.payloads;
+      if (rawSize > MAX_PAYLOADS_RAW_BYTES) {
+        throw new MalformedChunk(`${rawSize} bytes of payloads, the limit is ${MAX_PAYLOADS_RAW_BYTES}`);
+      }
+      decodePayloads(decompress(codec, data, rawSize), chunk.events, into.payloads);
+    }
+    return chunk;
+  }
+}
