@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Tables of names for bits and for numbers. What is not in a table is shown as its number, never refused. */
 
-export interface FlagTable {
+type Numbers = Readonly<Record<string, number>>;
+
+/** The type keeps each name, so that code can say `DMA_MAP_FLAGS.bits.READ` and a misspelt one doesn't compile. */
+export interface FlagTable<B extends Numbers = Numbers> {
   /** What C puts before each name (`VFIO_DMA_MAP_FLAG_`), so that a test can ask the kernel's header. */
   readonly prefix: string;
-  readonly bits: Readonly<Record<string, number>>;
+  readonly bits: B;
 }
 
-export interface ValueTable {
+export interface ValueTable<V extends Numbers = Numbers> {
   readonly prefix: string;
-  readonly values: Readonly<Record<string, number>>;
+  readonly values: V;
 }
 
-export function flagTable(prefix: string, bits: Readonly<Record<string, number>>): FlagTable {
+export function flagTable<const B extends Numbers>(prefix: string, bits: B): FlagTable<B> {
   return { prefix, bits };
 }
 
-export function valueTable(prefix: string, values: Readonly<Record<string, number>>): ValueTable {
+export function valueTable<const V extends Numbers>(prefix: string, values: V): ValueTable<V> {
   return { prefix, values };
 }
 
