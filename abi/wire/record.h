@@ -197,7 +197,8 @@ struct vfiotape_ring_header {
 enum vfiotape_ring_state {
 	VFIOTAPE_RING_FREE = 0,    /* to be claimed; claimed by compare-and-swap to OWNED */
 	VFIOTAPE_RING_OWNED = 1,
-	VFIOTAPE_RING_LEFT = 2,    /* its thread ended: the collector empties it, then sets FREE */
+	VFIOTAPE_RING_LEFT = 2,    /* its thread ended: the collector empties it, sets tail = head and side_tail = side_head
+				      (side bytes that a killed owner reserved and never used would not come back), then FREE */
 };
 
 /* --- the session ------------------------------------------------------------------------------------------------ */

@@ -79,7 +79,9 @@ test('record.ts says what the compiler makes of record.h', () => {
       source,
       [
         `#include "${headerPath}"`,
-        ...claims.map(([what, value]) => `_Static_assert((${what}) == (${value}), "${what} is not ${value}");`),
+        ...claims.map(
+          ([what, value]) => `_Static_assert((${what}) == (${value}), "${what} is not ${value}");`,
+        ),
         '',
       ].join('\n'),
     );
@@ -94,7 +96,9 @@ test('record.ts leaves no number and no field of record.h out', () => {
   const known = new Set<string>(Object.keys(wide));
   for (const [prefix, values] of numbers) for (const name of Object.keys(values)) known.add(prefix + name);
   known.add('VFIOTAPE_WIRE_RECORD_H').add('VFIOTAPE_ACCESS');
-  const missing = [...new Set(header.match(/\bVFIOTAPE_[A-Z0-9_]+\b/g) ?? [])].filter((name) => !known.has(name));
+  const missing = [...new Set(header.match(/\bVFIOTAPE_[A-Z0-9_]+\b/g) ?? [])].filter(
+    (name) => !known.has(name),
+  );
   assert.deepEqual(missing, []);
 
   for (const [name, fields] of structs) {

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The recorded form of each call, for its own libc entry point and for syscall(2). `how` says whence: the call site and
+ * VFIOTAPE_FLAG_RAW.
+ */
+#ifndef VFIOTAPE_CALLS_H
+#define VFIOTAPE_CALLS_H
+
+#include <errno.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "../core/epoll_map.h"
+#include "../core/objects.h"
+#include "../core/real.h"
+#include "../core/ring.h"
+
+struct call_origin {
+	uint64_t site;
+	uint8_t flags; /* VFIOTAPE_FLAG_RAW or 0 */
+};
+
+#define ORIGIN ((struct call_origin){ .site = CALL_SITE })
+#define IS_RAW(how) unlikely((how).flags & VFIOTAPE_FLAG_RAW)
+
+/* The call itself: libc's function, which is a cancellation point where POSIX says so, or the bare system call. */
+#define PERFORM(how, name, number, ...)                                                                                \
+	(IS_RAW(how) ? (__typeof__(REAL(name)(__VA_ARGS__)))LIBC_RESULT(raw_syscall(number, __VA_ARGS__))              \
+		     : REAL(name)(__VA_ARGS__))
+
+#define RAW_PICK(n, a, b, c, d, e, f, ...) raw6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+#define raw_syscall(...) RAW_PICK(__VA_ARGS__, 0, 0, 0, 0, 0, 0)
+
+int recorded_openat(int directory, const char *path, int flags, mode_t mode, struct call_origin how);
+int recorded_close(int fd, struct call_origin how);
+int recorded_close_range(unsigned int first, unsigned int last, int flags, struct call_origin how);
+int recorded_dup(int old, struct call_origin how);
+int recorded_dup3(int old, int wanted, int flags, int op, struct call_origin how);
+/* F_DUPFD and F_DUPFD_CLOEXEC only. */
+int recorded_fcntl_dup(int fd, int command, int lowest, struct call_origin how);
+int recorded_pidfd_getfd(int pidfd, int target, unsigned int flags, struct call_origin how);
+
+/* With the table's entry already looked up and found to matter. */
+int recorded_ioctl(union object_entry entry, int fd, unsigned long request, unsigned long argument,
+		   struct call_origin how);
+/* The whole of ioctl. */
+int any_ioctl(int fd, unsigned long request, unsigned long argument, struct call_origin how);
+
+ssize_t recorded_read(union object_entry entry, int fd, void *buffer, size_t count, struct call_origin how);
+ssize_t recorded_write(union object_entry entry, int fd, const void *buffer, size_t count, struct call_origin how);
+ssize_t recorded_pread(union object_entry entry, int fd, void *buffer, size_t count, off64_t offset,
+		       struct call_origin how);
+ssize_t recorded_pwrite(union object_entry entry, int fd, const void *buffer, size_t count, off64_t offset,
+			struct call_origin how);
+/* offset -1: at the file position; flags are preadv2's. */
+ssize_t recorded_readv(union object_entry entry, int fd, const struct iovec *pieces, int count, off64_t offset,
+		       int flags, struct call_origin how);
+ssize_t recorded_writev(union object_entry entry, int fd, const struct iovec *pieces, int count, off64_t offset,
+			int flags, struct call_origin how);
+off64_t recorded_lseek(union object_entry entry, int fd, off64_t offset, int whence, struct call_origin how);
+
+int recorded_eventfd(unsigned int initial, int flags, struct call_origin how);
+
+void *any_mmap(void *address, size_t length, int prot, int flags, int fd, off64_t offset, struct call_origin how);
+int any_munmap(void *address, size_t length, struct call_origin how);
+void *any_mremap(void *address, size_t length, size_t new_length, int flags, void *wanted, struct call_origin how);
+int any_mprotect(void *address, size_t length, int prot, struct call_origin how);
+int any_madvise(void *address, size_t length, int advice, struct call_origin how);
+
+/* The interrupts among what a wait found ready; after the call, errno kept. */
+struct wait_origin {
+	struct call_origin how;
+	uint64_t entered;
+	int op; /* enum vfiotape_wait */
+};
+void record_ready_poll(const struct pollfd *fds, nfds_t count, int result, struct wait_origin wait);
+void record_ready_select(int count, const fd_set *readable, int result, struct wait_origin wait);
+void record_ready_epoll(int epoll, const struct epoll_event *events, int result, struct wait_origin wait);
+int any_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event, struct call_origin how);
+int recorded_epoll_create(int flags, struct call_origin how);
+
+ssize_t any_sendmsg(int socket, const struct msghdr *message, int flags, struct call_origin how);
+ssize_t any_recvmsg(int socket, struct msghdr *message, int flags, struct call_origin how);
+int any_sendmmsg(int socket, struct mmsghdr *messages, unsigned int count, int flags, struct call_origin how);
+int any_recvmmsg(int socket, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout,
+		 struct call_origin how);
+
+int any_execve(const char *path, char *const argv[], char *const environment[], struct call_origin how);
+int any_execveat(int directory, const char *path, char *const argv[], char *const environment[], int flags,
+		 struct call_origin how);
+void record_exit(int status, struct call_origin how);
+void record_fork(uint64_t entered, int op, pid_t child, struct call_origin how);
+
+#endif

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Before main: attach, look what is already open, tell that we are here. */
+#include <signal.h>
+
+#include "calls.h"
+
+__attribute__((constructor(102))) static void attach(void)
+{
+	uint64_t all = ~0ull, before;
+
+	real_resolve();
+	raw4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&before, 8);
+	if (shim_session.mode == SHIM_UNTRIED)
+		shim_attach_session();
+	if (shim_session.mode == SHIM_RECORDING && !shim_process.pid)
+		shim_attach_process();
+	raw4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, 8);
+	if (shim_session.mode != SHIM_RECORDING)
+		return;
+	objects_find_unseen();
+	/*
+	 * The recorded program itself is in the trace whatever it does. Others of its session (the shell's children, say)
+	 * take a ring only when they have something to record.
+	 */
+	if (shim_process.parent == shim_session.control->collector_pid)
+		ring_enter();
+}

@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: Apache-2.0
+/* read, write and their kin, on devices (config space, BARs), eventfds, migration and fault streams. */
+#include <string.h>
+
+#include "calls.h"
+
+#define PIECES_MAX 16 /* of a readv or writev that are kept; the last one kept says that more were cut */
+
+struct io_call {
+	struct ring_thread *ring;
+	struct ring_event event;
+	struct ring_inflight saved;
+};
+
+ALWAYS_INLINE bool io_begin(struct io_call *call, union object_entry entry, int fd, uint8_t kind, uint64_t offset,
+			    size_t count, struct call_origin how)
+{
+	call->ring = ring_enter();
+	if (unlikely(!call->ring))
+		return false;
+	call->event = (struct ring_event){
+		.entered = shim_clock(),
+		.site = how.site,
+		.offset = offset,
+		.object = entry.fd.object,
+		.op = count > UINT32_MAX ? UINT32_MAX : (uint32_t)count,
+		.fd = fd,
+		.kind = kind,
+		.flags = how.flags,
+	};
+	ring_inflight_begin(call->ring, &call->saved, &call->event);
+	return true;
+}
+
+/* errno is only read: what the driver finds there is libc's. */
+ALWAYS_INLINE void io_returned(struct io_call *call, ssize_t result)
+{
+	call->event.left = shim_clock();
+	ring_inflight_end(call->ring, &call->saved);
+	call->event.result = (uint64_t)result;
+	if (unlikely(result < 0))
+		call->event.error = errno;
+}
+
+/* The kernel has just copied these bytes itself: they can be read. */
+ALWAYS_INLINE uint64_t first_bytes(const void *buffer, size_t count)
+{
+	uint64_t value = 0;
+
+	switch (count) {
+	case 0:
+		break;
+	case 1:
+		value = *(const uint8_t *)buffer;
+		break;
+	case 2:
+		memcpy(&value, buffer, 2);
+		break;
+	case 4:
+		memcpy(&value, buffer, 4);
+		break;
+	default:
+		memcpy(&value, buffer, count < 8 ? count : 8);
+	}
+	return value;
+}
+
+static void write_with_data(struct io_call *call, const void *buffer, size_t count)
+{
+	struct ring_segment segment = {
+		.role = VFIOTAPE_ROLE_DATA,
+		.length = count > UINT32_MAX ? UINT32_MAX : (uint32_t)count,
+		.address = (uint64_t)buffer,
+		.bytes = buffer,
+	};
+
+	ring_write_with(call->ring, &call->event, &segment, 1);
+}
+
+ALWAYS_INLINE void io_end(struct io_call *call, const void *buffer, ssize_t result)
+{
+	io_returned(call, result);
+	if (likely(result > 0)) {
+		call->event.value = first_bytes(buffer, (size_t)result);
+		if (unlikely(result > 8)) {
+			write_with_data(call, buffer, (size_t)result);
+			return;
+		}
+	}
+	ring_write(call->ring, &call->event);
+}
+
+/* read and write tell no offset: the position is asked for where there is one. */
+static uint64_t position_of(union object_entry entry, int fd)
+{
+	long position;
+
+	if (entry.fd.kind == VFIOTAPE_OBJECT_EVENTFD)
+		return 0;
+	position = raw3(SYS_lseek, fd, 0, SEEK_CUR);
+	return raw_failed(position) ? 0 : (uint64_t)position;
+}
+
+ssize_t recorded_read(union object_entry entry, int fd, void *buffer, size_t count, struct call_origin how)
+{
+	uint64_t offset = position_of(entry, fd);
+	struct io_call call;
+	ssize_t result;
+
+	if (!io_begin(&call, entry, fd, VFIOTAPE_READ, offset, count, how))
+		return PERFORM(how, read, SYS_read, fd, buffer, count);
+	result = PERFORM(how, read, SYS_read, fd, buffer, count);
+	io_end(&call, buffer, result);
+	return result;
+}
+
+ssize_t recorded_write(union object_entry entry, int fd, const void *buffer, size_t count, struct call_origin how)
+{
+	uint64_t offset = position_of(entry, fd);
+	struct io_call call;
+	ssize_t result;
+
+	if (!io_begin(&call, entry, fd, VFIOTAPE_WRITE, offset, count, how))
+		return PERFORM(how, write, SYS_write, fd, buffer, count);
+	result = PERFORM(how, write, SYS_write, fd, buffer, count);
+	io_end(&call, buffer, result);
+	return result;
+}
+
+ssize_t recorded_pread(union object_entry entry, int fd, void *buffer, size_t count, off64_t offset,
+		       struct call_origin how)
+{
+	struct io_call call;
+	ssize_t result;
+
+	if (!io_begin(&call, entry, fd, VFIOTAPE_READ, (uint64_t)offset, count, how))
+		return PERFORM(how, pread64, SYS_pread64, fd, buffer, count, offset);
+	result = PERFORM(how, pread64, SYS_pread64, fd, buffer, count, offset);
+	io_end(&call, buffer, result);
+	return result;
+}
+
+ssize_t recorded_pwrite(union object_entry entry, int fd, const void *buffer, size_t count, off64_t offset,
+			struct call_origin how)
+{
+	struct io_call call;
+	ssize_t result;
+
+	if (!io_begin(&call, entry, fd, VFIOTAPE_WRITE, (uint64_t)offset, count, how))
+		return PERFORM(how, pwrite64, SYS_pwrite64, fd, buffer, count, offset);
+	result = PERFORM(how, pwrite64, SYS_pwrite64, fd, buffer, count, offset);
+	io_end(&call, buffer, result);
+	return result;
+}
+
+/* --- vectors ------------------------------------------------------------------------------------------------------ */
+
+static void vector_end(struct io_call *call, const struct iovec *pieces, int count, ssize_t result)
+{
+	struct ring_segment segments[PIECES_MAX];
+	unsigned int kept = 0;
+	size_t left = result > 0 ? (size_t)result : 0, first = 0;
+	unsigned char start[8] = { 0 };
+
+	io_returned(call, result);
+	for (int i = 0; i < count && left; i++) {
+		size_t length = pieces[i].iov_len < left ? pieces[i].iov_len : left;
+
+		left -= length;
+		for (size_t at = 0; at < length && first < sizeof(start); at++)
+			start[first++] = ((const unsigned char *)pieces[i].iov_base)[at];
+		if (!length)
+			continue;
+		if (kept == PIECES_MAX) {
+			segments[kept - 1].flags |= VFIOTAPE_SEGMENT_CUT;
+			break;
+		}
+		segments[kept++] = (struct ring_segment){
+			.role = VFIOTAPE_ROLE_DATA,
+			.index = (uint16_t)i,
+			.length = length > UINT32_MAX ? UINT32_MAX : (uint32_t)length,
+			.address = (uint64_t)pieces[i].iov_base,
+			.bytes = pieces[i].iov_base,
+		};
+	}
+	memcpy(&call->event.value, start, sizeof(start));
+	if (result > 8)
+		ring_write_with(call->ring, &call->event, segments, kept);
+	else
+		ring_write(call->ring, &call->event);
+}
+
+static size_t vector_length(const struct iovec *pieces, int count, ssize_t result)
+{
+	size_t total = 0;
+
+	/* An array that the kernel could not read is not ours to read either. */
+	if (result < 0)
+		return 0;
+	for (int i = 0; i < count; i++)
+		total += pieces[i].iov_len;
+	return total;
+}
+
+#define VECTOR(how, op_kind, plain, plain_nr, at, at_nr, flagged, flagged_nr)                                          \
+	do {                                                                                                           \
+		struct io_call call;                                                                                   \
+		bool recording = io_begin(&call, entry, fd, op_kind,                                                   \
+					  offset == -1 ? position_of(entry, fd) : (uint64_t)offset, 0, how);           \
+		ssize_t result;                                                                                        \
+                                                                                                                       \
+		if (flags)                                                                                             \
+			result = IS_RAW(how) ? LIBC_RESULT(raw6(flagged_nr, fd, (long)pieces, count, (long)offset, 0,  \
+								flags)) :                                              \
+					       REAL(flagged)(fd, pieces, count, offset, flags);                        \
+		else if (offset == -1)                                                                                 \
+			result = PERFORM(how, plain, plain_nr, fd, pieces, count);                                     \
+		else                                                                                                   \
+			result = PERFORM(how, at, at_nr, fd, pieces, count, offset);                                   \
+		if (!recording)                                                                                        \
+			return result;                                                                                 \
+		{                                                                                                      \
+			size_t length = vector_length(pieces, count, result);                                          \
+                                                                                                                       \
+			call.event.op = length > UINT32_MAX ? UINT32_MAX : (uint32_t)length;                           \
+		}                                                                                                      \
+		vector_end(&call, pieces, count, result);                                                              \
+		return result;                                                                                         \
+	} while (0)
+
+ssize_t recorded_readv(union object_entry entry, int fd, const struct iovec *pieces, int count, off64_t offset,
+		       int flags, struct call_origin how)
+{
+	VECTOR(how, VFIOTAPE_READ, readv, SYS_readv, preadv64, SYS_preadv, preadv64v2, SYS_preadv2);
+}
+
+ssize_t recorded_writev(union object_entry entry, int fd, const struct iovec *pieces, int count, off64_t offset,
+			int flags, struct call_origin how)
+{
+	VECTOR(how, VFIOTAPE_WRITE, writev, SYS_writev, pwritev64, SYS_pwritev, pwritev64v2, SYS_pwritev2);
+}
+
+off64_t recorded_lseek(union object_entry entry, int fd, off64_t offset, int whence, struct call_origin how)
+{
+	uint64_t entered = shim_clock();
+	off64_t result = PERFORM(how, lseek64, SYS_lseek, fd, offset, whence);
+	struct ring_event event = {
+		.entered = entered,
+		.left = shim_clock(),
+		.site = how.site,
+		.offset = (uint64_t)offset,
+		.value = (uint64_t)(int64_t)whence,
+		.result = (uint64_t)result,
+		.object = entry.fd.object,
+		.fd = fd,
+		.error = result < 0 ? errno : 0,
+		.kind = VFIOTAPE_LSEEK,
+		.flags = how.flags,
+	};
+	struct ring_thread *ring = ring_enter();
+
+	if (ring)
+		ring_write(ring, &event);
+	return result;
+}
+
+/* --- the entry points --------------------------------------------------------------------------------------------- */
+
+#define IF_IO(fd, call)                                                                                                \
+	union object_entry entry = object_of(fd);                                                                      \
+                                                                                                                       \
+	if (unlikely(entry.fd.flags & OBJECT_IO))                                                                      \
+	return call
+
+EXPORT ssize_t read(int fd, void *buffer, size_t count)
+{
+	IF_IO(fd, recorded_read(entry, fd, buffer, count, ORIGIN));
+	return REAL(read)(fd, buffer, count);
+}
+
+EXPORT ssize_t write(int fd, const void *buffer, size_t count)
+{
+	IF_IO(fd, recorded_write(entry, fd, buffer, count, ORIGIN));
+	return REAL(write)(fd, buffer, count);
+}
+
+EXPORT ssize_t pread64(int fd, void *buffer, size_t count, off64_t offset)
+{
+	IF_IO(fd, recorded_pread(entry, fd, buffer, count, offset, ORIGIN));
+	return REAL(pread64)(fd, buffer, count, offset);
+}
+
+EXPORT ssize_t pwrite64(int fd, const void *buffer, size_t count, off64_t offset)
+{
+	IF_IO(fd, recorded_pwrite(entry, fd, buffer, count, offset, ORIGIN));
+	return REAL(pwrite64)(fd, buffer, count, offset);
+}
+
+EXPORT ssize_t __read(int fd, void *buffer, size_t count) __attribute__((alias("read")));
+EXPORT ssize_t __write(int fd, const void *buffer, size_t count) __attribute__((alias("write")));
+EXPORT ssize_t pread(int fd, void *buffer, size_t count, off_t offset) __attribute__((alias("pread64")));
+EXPORT ssize_t __pread64(int fd, void *buffer, size_t count, off64_t offset) __attribute__((alias("pread64")));
+EXPORT ssize_t pwrite(int fd, const void *buffer, size_t count, off_t offset) __attribute__((alias("pwrite64")));
+EXPORT ssize_t __pwrite64(int fd, const void *buffer, size_t count, off64_t offset)
+	__attribute__((alias("pwrite64")));
+
+/* The fortified forms abort when the buffer is too small: then they are libc's to handle. */
+EXPORT ssize_t __read_chk(int fd, void *buffer, size_t count, size_t size)
+{
+	union object_entry entry = object_of(fd);
+
+	if (unlikely((entry.fd.flags & OBJECT_IO) && count <= size))
+		return recorded_read(entry, fd, buffer, count, ORIGIN);
+	return REAL(__read_chk)(fd, buffer, count, size);
+}
+
+EXPORT ssize_t __pread64_chk(int fd, void *buffer, size_t count, off64_t offset, size_t size)
+{
+	union object_entry entry = object_of(fd);
+
+	if (unlikely((entry.fd.flags & OBJECT_IO) && count <= size))
+		return recorded_pread(entry, fd, buffer, count, offset, ORIGIN);
+	return REAL(__pread64_chk)(fd, buffer, count, offset, size);
+}
+
+EXPORT ssize_t __pread_chk(int fd, void *buffer, size_t count, off_t offset, size_t size)
+	__attribute__((alias("__pread64_chk")));
+
+EXPORT ssize_t readv(int fd, const struct iovec *pieces, int count)
+{
+	IF_IO(fd, recorded_readv(entry, fd, pieces, count, -1, 0, ORIGIN));
+	return REAL(readv)(fd, pieces, count);
+}
+
+EXPORT ssize_t writev(int fd, const struct iovec *pieces, int count)
+{
+	IF_IO(fd, recorded_writev(entry, fd, pieces, count, -1, 0, ORIGIN));
+	return REAL(writev)(fd, pieces, count);
+}
+
+EXPORT ssize_t preadv64(int fd, const struct iovec *pieces, int count, off64_t offset)
+{
+	union object_entry entry = object_of(fd);
+
+	/* -1 is an error here, and the file position in preadv2. */
+	if (unlikely((entry.fd.flags & OBJECT_IO) && offset != -1))
+		return recorded_readv(entry, fd, pieces, count, offset, 0, ORIGIN);
+	return REAL(preadv64)(fd, pieces, count, offset);
+}
+
+EXPORT ssize_t pwritev64(int fd, const struct iovec *pieces, int count, off64_t offset)
+{
+	union object_entry entry = object_of(fd);
+
+	if (unlikely((entry.fd.flags & OBJECT_IO) && offset != -1))
+		return recorded_writev(entry, fd, pieces, count, offset, 0, ORIGIN);
+	return REAL(pwritev64)(fd, pieces, count, offset);
+}
+
+EXPORT ssize_t preadv64v2(int fd, const struct iovec *pieces, int count, off64_t offset, int flags)
+{
+	IF_IO(fd, recorded_readv(entry, fd, pieces, count, offset, flags, ORIGIN));
+	return REAL(preadv64v2)(fd, pieces, count, offset, flags);
+}
+
+EXPORT ssize_t pwritev64v2(int fd, const struct iovec *pieces, int count, off64_t offset, int flags)
+{
+	IF_IO(fd, recorded_writev(entry, fd, pieces, count, offset, flags, ORIGIN));
+	return REAL(pwritev64v2)(fd, pieces, count, offset, flags);
+}
+
+EXPORT ssize_t preadv(int fd, const struct iovec *pieces, int count, off_t offset) __attribute__((alias("preadv64")));
+EXPORT ssize_t pwritev(int fd, const struct iovec *pieces, int count, off_t offset)
+	__attribute__((alias("pwritev64")));
+EXPORT ssize_t preadv2(int fd, const struct iovec *pieces, int count, off_t offset, int flags)
+	__attribute__((alias("preadv64v2")));
+EXPORT ssize_t pwritev2(int fd, const struct iovec *pieces, int count, off_t offset, int flags)
+	__attribute__((alias("pwritev64v2")));
+
+EXPORT off64_t lseek64(int fd, off64_t offset, int whence)
+{
+	union object_entry entry = object_of(fd);
+
+	if (unlikely((entry.fd.flags & OBJECT_IO) && entry.fd.kind != VFIOTAPE_OBJECT_EVENTFD))
+		return recorded_lseek(entry, fd, offset, whence, ORIGIN);
+	return REAL(lseek64)(fd, offset, whence);
+}
+
+EXPORT off_t lseek(int fd, off_t offset, int whence) __attribute__((alias("lseek64")));
+EXPORT off_t __lseek(int fd, off_t offset, int whence) __attribute__((alias("lseek64")));

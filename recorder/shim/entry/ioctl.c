@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+/* ioctl: what VFIO is made of. */
+#include <stdarg.h>
+
+#include "../core/ioctl_arguments.h"
+#include "../core/standin.h"
+#include "calls.h"
+
+#define IOCTL_TYPE(request) ((request) >> 8 & 0xff)
+#define VFIO_TYPE 0x3b /* ';', iommufd's too */
+
+ALWAYS_INLINE int perform(union object_entry entry, int fd, unsigned long request, unsigned long argument,
+			  struct call_origin how)
+{
+#ifdef VFIOTAPE_STANDIN
+	if (IOCTL_TYPE(request) != VFIO_TYPE && IOCTL_TYPE(request) != 0xae)
+		return PERFORM(how, ioctl, SYS_ioctl, fd, request, argument);
+	return (int)LIBC_RESULT(standin_ioctl(fd, entry.fd.kind, request, argument));
+#else
+	(void)entry;
+	return PERFORM(how, ioctl, SYS_ioctl, fd, request, argument);
+#endif
+}
+
+int recorded_ioctl(union object_entry entry, int fd, unsigned long request, unsigned long argument,
+		   struct call_origin how)
+{
+	struct ring_thread *ring = ring_enter();
+	struct ring_inflight saved;
+	struct ioctl_call call;
+	struct ring_event event;
+	long outcome;
+	int result;
+
+	if (unlikely(!ring))
+		return perform(entry, fd, request, argument, how);
+	ioctl_capture_before(&call, ring, entry.fd.kind, request, argument);
+	event = (struct ring_event){
+		.entered = shim_clock(),
+		.site = how.site,
+		.value = argument,
+		.object = entry.fd.object,
+		.op = (uint32_t)request,
+		.fd = fd,
+		.kind = VFIOTAPE_IOCTL,
+		.flags = how.flags,
+	};
+	ring_inflight_begin(ring, &saved, &event);
+	result = perform(entry, fd, request, argument, how);
+	event.left = shim_clock();
+	ring_inflight_end(ring, &saved);
+	event.result = (uint64_t)(int64_t)result;
+	event.error = result < 0 ? errno : 0;
+	outcome = result < 0 ? -(long)event.error : result;
+	ioctl_capture_after(&call, outcome);
+	ioctl_take_effect(&call, outcome);
+	if (call.count)
+		ring_write_with(ring, &event, call.segments, call.count);
+	else
+		ring_write(ring, &event);
+	ioctl_release(&call);
+	return result;
+}
+
+int any_ioctl(int fd, unsigned long request, unsigned long argument, struct call_origin how)
+{
+	union object_entry entry = object_of(fd);
+
+	if (likely(!entry.fd.kind)) {
+		if (likely(IOCTL_TYPE(request) != VFIO_TYPE || shim_session.mode == SHIM_PASSIVE))
+			return PERFORM(how, ioctl, SYS_ioctl, fd, request, argument);
+		/* A VFIO request on a descriptor that we never saw born: perhaps it is a VFIO one. */
+		{
+			int saved = errno;
+
+			entry = object_adopt(fd);
+			errno = saved;
+		}
+	}
+	if (!ioctl_is_recorded(entry.fd.kind, (uint32_t)request))
+		return PERFORM(how, ioctl, SYS_ioctl, fd, request, argument);
+	return recorded_ioctl(entry, fd, request, argument, how);
+}
+
+EXPORT int ioctl(int fd, unsigned long request, ...)
+{
+	unsigned long argument;
+	va_list list;
+
+	va_start(list, request);
+	argument = va_arg(list, unsigned long);
+	va_end(list);
+	return any_ioctl(fd, request, argument, ORIGIN);
+}
