@@ -66,7 +66,12 @@ export function ioctl(
   argument: Argument | Layout = NO_ARGUMENT,
   rest: Pick<Ioctl, 'returns' | 'more'> = {},
 ): Ioctl {
-  return { ...rest, name, request, argument: 'kind' in argument ? argument : { kind: 'struct', layout: argument } };
+  return {
+    ...rest,
+    name,
+    request,
+    argument: 'kind' in argument ? argument : { kind: 'struct', layout: argument },
+  };
 }
 
 export function part(name: string, text: string, value: PartValue, out = false): Part {
@@ -89,11 +94,13 @@ export function layoutParts(layout: Layout, call: IoctlCall): readonly Part[] {
     const is = answered?.[name];
     const framing = field.offset === 0 && field.bytes === 4 && lengthFields.has(name);
     if (framing) {
-      // The length of the caller's structure says something only when it is not the one that is expected.
-      if (was !== undefined && was !== layout.size) parts.push(part(name, String(was), was));
+      // The length of the caller's structure says something when it is too small, or not all of it was recorded.
+      if (was !== undefined && (was < layout.size || was !== call.before?.length))
+        parts.push(part(name, String(was), was));
       if (is !== undefined && is !== was) parts.push(part(name, String(is), is, true));
       continue;
     }
+    if (field.silent === true) continue;
     // Reserved fields must be zero: shown when they are not.
     if (field.hidden === true && (was ?? 0) == 0 && (is ?? 0) == 0) continue;
     const direction = field.direction ?? 'in';
@@ -132,7 +139,8 @@ export function decodeIoctl(ioctl: Ioctl, call: IoctlCall): readonly Part[] {
 export function rawParts(call: IoctlCall): readonly Part[] {
   const parts: Part[] = [part('argument', `0x${call.argument.toString(16)}`, call.argument)];
   const bytes = (name: string, data: Uint8Array | undefined, out: boolean) => {
-    if (data !== undefined && data.length > 0) parts.push(part(name, hexBytes(data), hexBytes(data, 4096), out));
+    if (data !== undefined && data.length > 0)
+      parts.push(part(name, hexBytes(data), hexBytes(data, 4096), out));
   };
   bytes('bytes', call.before, false);
   bytes('pointed', call.pointedBefore, false);

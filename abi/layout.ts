@@ -18,8 +18,10 @@ interface FieldOptions {
   readonly hex?: true;
   /** A number of bytes. */
   readonly size?: true;
-  /** Reserved, or a length that the call's own framing already tells. */
+  /** Reserved: shown when it is not zero. */
   readonly hidden?: true;
+  /** Never shown by itself: what it leads to is. */
+  readonly silent?: true;
   /** The member's name in C, where ours differs (`header.id`). */
   readonly c?: string;
 }
@@ -127,7 +129,11 @@ export function decode<L extends Layout>(layout: L, bytes: Uint8Array, base = 0)
 }
 
 /** The structure's bytes, `size` of them; what is not given is zero, what lies beyond `size` is left out. */
-export function encode<L extends Layout>(layout: L, values: PartialValues<L>, size = layout.size): Uint8Array {
+export function encode<L extends Layout>(
+  layout: L,
+  values: PartialValues<L>,
+  size = layout.size,
+): Uint8Array {
   const bytes = new Uint8Array(size);
   encodeInto(layout, values, bytes, 0);
   return bytes;

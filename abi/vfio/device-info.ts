@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** VFIO_DEVICE_GET_INFO (linux/vfio.h). */
-import { type IoctlCall, type Part, part } from '../ioctl.js';
+import type { IoctlCall, Part } from '../ioctl.js';
 import { decode, readU32, struct, u32 } from '../layout.js';
 import { flagNames, flagTable } from '../names.js';
-import { infoCapabilities } from './capability-chain.js';
+import { capabilityPart } from './capability-chain.js';
 
 export const DEVICE_FLAGS = flagTable('VFIO_DEVICE_FLAGS_', {
   RESET: 1,
@@ -23,7 +23,7 @@ export const DEVICE_INFO = struct('vfio_device_info', 24, {
   flags: u32(4, { flags: DEVICE_FLAGS, direction: 'out' }),
   num_regions: u32(8, { direction: 'out' }),
   num_irqs: u32(12, { direction: 'out' }),
-  cap_offset: u32(16, { direction: 'out', hidden: true }),
+  cap_offset: u32(16, { direction: 'out', silent: true }),
   pad: u32(20, { hidden: true }),
 });
 
@@ -32,12 +32,10 @@ const ATOMIC_COMPLETIONS = flagTable('VFIO_PCI_ATOMIC_COMP', { '32': 1, '64': 2,
 
 export function deviceInfoParts(call: IoctlCall): readonly Part[] {
   if (call.after === undefined || call.errno !== 0) return [];
-  const offset = decode(DEVICE_INFO, call.after).cap_offset ?? 0;
-  return infoCapabilities(call.after, offset).map(({ id, bytes }) => {
-    if (id === PCI_ATOMIC_COMP && bytes.length >= 12) {
-      const flags = readU32(bytes, 8);
-      return part('atomic_completer', flagNames(ATOMIC_COMPLETIONS, flags), flags, true);
-    }
-    return part('capability', `${id}`, id, true);
+  const first = decode(DEVICE_INFO, call.after).cap_offset ?? 0;
+  return capabilityPart(call.after, first, ({ id, bytes }) => {
+    if (id !== PCI_ATOMIC_COMP || bytes.length < 12) return [`capability ${id}`, { id }];
+    const flags = readU32(bytes, 8);
+    return [`PCI_ATOMIC_COMP(${flagNames(ATOMIC_COMPLETIONS, flags)})`, { id, flags }];
   });
 }

@@ -5,7 +5,11 @@ import { decode, type Layout, readU32, readU64, s32, struct, u32, u64 } from '..
 import { flagNames, flagTable, nameOrNumber, valueTable } from '../names.js';
 import { hex, hexBytes } from '../text.js';
 
-export const FEATURE_OPERATIONS = flagTable('VFIO_DEVICE_FEATURE_', { GET: 1 << 16, SET: 1 << 17, PROBE: 1 << 18 });
+export const FEATURE_OPERATIONS = flagTable('VFIO_DEVICE_FEATURE_', {
+  GET: 1 << 16,
+  SET: 1 << 17,
+  PROBE: 1 << 18,
+});
 
 export const FEATURES = valueTable('VFIO_DEVICE_FEATURE_', {
   PCI_VF_TOKEN: 0,
@@ -23,7 +27,10 @@ export const FEATURES = valueTable('VFIO_DEVICE_FEATURE_', {
 });
 
 /** flags hold the feature in bits 0-15 and what to do in 16-18. */
-export const DEVICE_FEATURE = struct('vfio_device_feature', 8, { argsz: u32(0), flags: u32(4, { hex: true }) });
+export const DEVICE_FEATURE = struct('vfio_device_feature', 8, {
+  argsz: u32(0),
+  flags: u32(4, { hex: true }),
+});
 
 export const MIGRATION_FLAGS = flagTable('VFIO_MIGRATION_', { STOP_COPY: 1, P2P: 2, PRE_COPY: 4 });
 
@@ -129,7 +136,9 @@ export function featureParts(call: IoctlCall): readonly Part[] {
   } else if (layout !== undefined && !probe) {
     parts.push(...layoutParts(layout, data));
     if (feature === DMA_LOGGING_START && call.pointedBefore !== undefined && data.before !== undefined) {
-      parts.push(ranges(call.pointedBefore, decode(FEATURE_DMA_LOGGING_CONTROL, data.before).num_ranges ?? 0));
+      parts.push(
+        ranges(call.pointedBefore, decode(FEATURE_DMA_LOGGING_CONTROL, data.before).num_ranges ?? 0),
+      );
     }
     if (feature === DMA_BUF && data.before !== undefined) {
       const count = decode(FEATURE_DMA_BUF, data.before).nr_ranges ?? 0;

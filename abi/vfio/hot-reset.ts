@@ -34,11 +34,12 @@ export function hotResetInfoParts(call: IoctlCall): readonly Part[] {
   const held = Math.min(count, Math.floor((bytes.length - HOT_RESET_INFO.size) / DEPENDENT_DEVICE.size));
   const word = (flags & 1) !== 0 ? 'devid' : 'group';
   const devices = Array.from({ length: Math.max(held, 0) }, (_, i) => {
-    const { group_id = 0, segment = 0, bus = 0, devfn = 0 } = decode(
-      DEPENDENT_DEVICE,
-      bytes,
-      HOT_RESET_INFO.size + i * DEPENDENT_DEVICE.size,
-    );
+    const {
+      group_id = 0,
+      segment = 0,
+      bus = 0,
+      devfn = 0,
+    } = decode(DEPENDENT_DEVICE, bytes, HOT_RESET_INFO.size + i * DEPENDENT_DEVICE.size);
     return { bdf: bdf(segment, bus, devfn), [word]: group_id | 0 };
   });
   const text = devices.map((device) => `${device.bdf}(${word} ${device[word]})`).join(',');

@@ -11,7 +11,12 @@ export function irqIndexName(index: number): string {
   return nameOrNumber(IRQ_INDEXES, index);
 }
 
-export const IRQ_INFO_FLAGS = flagTable('VFIO_IRQ_INFO_', { EVENTFD: 1, MASKABLE: 2, AUTOMASKED: 4, NORESIZE: 8 });
+export const IRQ_INFO_FLAGS = flagTable('VFIO_IRQ_INFO_', {
+  EVENTFD: 1,
+  MASKABLE: 2,
+  AUTOMASKED: 4,
+  NORESIZE: 8,
+});
 
 export const IRQ_INFO = struct('vfio_irq_info', 16, {
   argsz: u32(0),

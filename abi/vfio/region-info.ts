@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** VFIO_DEVICE_GET_REGION_INFO and its capability chain (linux/vfio.h). */
-import { type IoctlCall, type Part, type PartValue, part } from '../ioctl.js';
+import type { IoctlCall, Part, PartValue } from '../ioctl.js';
 import { decode, readU32, readU64, struct, u32, u64 } from '../layout.js';
 import { flagTable } from '../names.js';
 import { hex } from '../text.js';
-import { infoCapabilities } from './capability-chain.js';
+import { capabilityPart } from './capability-chain.js';
 import { REGION_INDEXES } from './regions.js';
 
 export const REGION_FLAGS = flagTable('VFIO_REGION_INFO_FLAG_', { READ: 1, WRITE: 2, MMAP: 4, CAPS: 8 });
@@ -13,7 +13,7 @@ export const REGION_INFO = struct('vfio_region_info', 32, {
   argsz: u32(0),
   flags: u32(4, { flags: REGION_FLAGS, direction: 'out' }),
   index: u32(8, { values: REGION_INDEXES }),
-  cap_offset: u32(12, { direction: 'out', hidden: true }),
+  cap_offset: u32(12, { direction: 'out', silent: true }),
   size: u64(16, { direction: 'out', size: true }),
   offset: u64(24, { direction: 'out' }),
 });
@@ -32,7 +32,8 @@ export function sparseAreas(bytes: Uint8Array): readonly SparseArea[] {
   if (bytes.length < 16) return [];
   const areas: SparseArea[] = [];
   const count = Math.min(readU32(bytes, 8), Math.floor((bytes.length - 16) / 16));
-  for (let i = 0; i < count; i++) areas.push({ offset: readU64(bytes, 16 + i * 16), size: readU64(bytes, 24 + i * 16) });
+  for (let i = 0; i < count; i++)
+    areas.push({ offset: readU64(bytes, 16 + i * 16), size: readU64(bytes, 24 + i * 16) });
   return areas;
 }
 
@@ -62,15 +63,6 @@ function capability(id: number, bytes: Uint8Array): readonly [string, PartValue]
 
 export function regionInfoParts(call: IoctlCall): readonly Part[] {
   if (call.after === undefined || call.errno !== 0) return [];
-  const chain = infoCapabilities(call.after, decode(REGION_INFO, call.after).cap_offset ?? 0);
-  if (chain.length === 0) return [];
-  const shown = chain.map(({ id, bytes }) => capability(id, bytes));
-  return [
-    part(
-      'caps',
-      shown.map(([text]) => text).join(','),
-      shown.map(([, value]) => value),
-      true,
-    ),
-  ];
+  const first = decode(REGION_INFO, call.after).cap_offset ?? 0;
+  return capabilityPart(call.after, first, ({ id, bytes }) => capability(id, bytes));
 }

@@ -30,7 +30,11 @@ export const SPAPR_TCE_REMOVE = struct('vfio_iommu_spapr_tce_remove', 16, {
   start_addr: u64(8),
 });
 
-export const EEH_PE_OP = struct('vfio_eeh_pe_op', 40, { argsz: u32(0), flags: u32(4, { hex: true }), op: u32(8) });
+export const EEH_PE_OP = struct('vfio_eeh_pe_op', 40, {
+  argsz: u32(0),
+  flags: u32(4, { hex: true }),
+  op: u32(8),
+});
 
 export const SPAPR_IOCTLS = [
   ioctl('VFIO_IOMMU_ENABLE', 0x3b73),

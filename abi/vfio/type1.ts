@@ -4,7 +4,7 @@ import { type IoctlCall, ioctl, layoutParts, type Part, type PartValue, part } f
 import { decode, readU32, readU64, struct, u32, u64 } from '../layout.js';
 import { flagTable } from '../names.js';
 import { hex, hexBytes, size } from '../text.js';
-import { infoCapabilities } from './capability-chain.js';
+import { capabilityPart } from './capability-chain.js';
 
 export const IOMMU_INFO_FLAGS = flagTable('VFIO_IOMMU_INFO_', { PGSIZES: 1, CAPS: 2 });
 
@@ -12,7 +12,7 @@ export const IOMMU_INFO = struct('vfio_iommu_type1_info', 24, {
   argsz: u32(0),
   flags: u32(4, { flags: IOMMU_INFO_FLAGS, direction: 'out' }),
   iova_pgsizes: u64(8, { direction: 'out' }),
-  cap_offset: u32(16, { direction: 'out', hidden: true }),
+  cap_offset: u32(16, { direction: 'out', silent: true }),
 });
 
 export const DMA_MAP_FLAGS = flagTable('VFIO_DMA_MAP_FLAG_', { READ: 1, WRITE: 2, VADDR: 4 });
@@ -42,7 +42,11 @@ export const BITMAP = struct('vfio_bitmap', 24, {
   data: u64(16),
 });
 
-export const DIRTY_PAGES_FLAGS = flagTable('VFIO_IOMMU_DIRTY_PAGES_FLAG_', { START: 1, STOP: 2, GET_BITMAP: 4 });
+export const DIRTY_PAGES_FLAGS = flagTable('VFIO_IOMMU_DIRTY_PAGES_FLAG_', {
+  START: 1,
+  STOP: 2,
+  GET_BITMAP: 4,
+});
 
 export const DIRTY_BITMAP = struct('vfio_iommu_type1_dirty_bitmap', 8, {
   argsz: u32(0),
@@ -74,7 +78,10 @@ function infoCapability(id: number, bytes: Uint8Array): readonly [string, PartVa
   if (id === IOMMU_CAP_MIGRATION && bytes.length >= 32) {
     const pgsize = readU64(bytes, 16);
     const bitmap = readU64(bytes, 24);
-    return [`MIGRATION(pgsizes ${hex(pgsize)},bitmap ${size(bitmap)})`, { id, pgsizes: pgsize, max_bitmap: bitmap }];
+    return [
+      `MIGRATION(pgsizes ${hex(pgsize)},bitmap ${size(bitmap)})`,
+      { id, pgsizes: pgsize, max_bitmap: bitmap },
+    ];
   }
   if (id === IOMMU_CAP_DMA_AVAIL && bytes.length >= 12) {
     return [`DMA_AVAIL(${readU32(bytes, 8)})`, { id, available: readU32(bytes, 8) }];
@@ -84,18 +91,8 @@ function infoCapability(id: number, bytes: Uint8Array): readonly [string, PartVa
 
 function infoParts(call: IoctlCall): readonly Part[] {
   if (call.after === undefined || call.errno !== 0) return [];
-  const shown = infoCapabilities(call.after, decode(IOMMU_INFO, call.after).cap_offset ?? 0).map(({ id, bytes }) =>
-    infoCapability(id, bytes),
-  );
-  if (shown.length === 0) return [];
-  return [
-    part(
-      'caps',
-      shown.map(([text]) => text).join(','),
-      shown.map(([, value]) => value),
-      true,
-    ),
-  ];
+  const first = decode(IOMMU_INFO, call.after).cap_offset ?? 0;
+  return capabilityPart(call.after, first, ({ id, bytes }) => infoCapability(id, bytes));
 }
 
 function unmapParts(call: IoctlCall): readonly Part[] {

@@ -29,6 +29,11 @@ export function describeTransfer(session: Session, event: Event): Description {
   return { op, text, result: resultText(event), parts: NO_PARTS, known: true };
 }
 
+/** The bytes that moved are in the text: only a failure is left to say. */
+function failure(event: Event): string | undefined {
+  return event.errno === 0 ? undefined : resultText(event);
+}
+
 /** The bytes that moved; of a write that failed, those that were given. */
 function moved(event: Event): number {
   if (event.errno === 0) return Number(event.result);
@@ -55,16 +60,16 @@ function describeRegionTransfer(device: DeviceState, place: RegionPlace, event: 
       registers = touchedRegisters(device.config.lookup, Number(offset), count, value);
     }
     text += valueText(registers, value, count);
-    if (event.errno === 0 && event.op !== count) text += ` (of ${event.op})`;
+    if (event.errno === 0 && event.op !== count) text += ` (${count} of ${event.op} bytes)`;
   } else {
-    text += ` ${event.op} bytes`;
+    text += event.errno === 0 && event.op !== count ? ` ${count} of ${event.op} bytes` : ` ${event.op} bytes`;
     const bytes = payloadBytes(event, PayloadRole.DATA);
     if (bytes !== undefined && bytes.length > 0) text += ` = ${hexBytes(bytes)}`;
   }
   return {
     op,
     text,
-    result: resultText(event),
+    result: failure(event),
     parts: NO_PARTS,
     region,
     offset,
@@ -95,7 +100,7 @@ function describeEventfdTransfer(session: Session, event: Event): Description {
     text += ` ${interrupt}`;
     parts.push(part('interrupt', interrupt, interrupt));
   }
-  return { op, text, result: resultText(event), parts, known: true };
+  return { op, text, result: done ? undefined : resultText(event), parts, known: true };
 }
 
 /** `device0 MSIX[2]`: what an eventfd stands for, if for anything. */

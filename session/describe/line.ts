@@ -9,6 +9,8 @@ import { durationText, timeText } from './time.js';
 
 const NUMBER_WIDTH = 7;
 const TIME_WIDTH = 14;
+// 'device0 0000:00:04.0'
+const OBJECT_WIDTH = 20;
 
 /**
  * One event, one line:
@@ -32,7 +34,7 @@ export class LineWriter {
   line(event: Event, description: Description): string {
     const number = String(event.number).padStart(NUMBER_WIDTH);
     const thread = this.showThread ? `  ${this.#thread(event.thread)}` : '';
-    let text = `${number}  ${timeText(event.time).padStart(TIME_WIDTH)}${thread}  ${this.#names.label(event.object)}  ${description.text}`;
+    let text = `${number}  ${timeText(event.time).padStart(TIME_WIDTH)}${thread}  ${this.#names.label(event.object).padEnd(OBJECT_WIDTH)}  ${description.text}`;
     if (description.result !== undefined) text += ` = ${description.result}`;
     if (event.duration > 0) text += ` <${durationText(event.duration)}>`;
     const site = this.#sites.name(event.site);

@@ -57,7 +57,7 @@ type Compare = Expression & { readonly type: 'compare' };
 function comparison(tree: Compare, expression: string): Predicate {
   const field = Object.hasOwn(FIELDS, tree.field) ? FIELDS[tree.field] : undefined;
   if (field === undefined) {
-    const message = `unknown field '${tree.field}'; the fields are ${Object.keys(FIELDS).join(', ')};`;
+    const message = `unknown field '${tree.field}'; the fields are ${Object.keys(FIELDS).join(', ')}`;
     throw filterError(message, tree.fieldColumn, expression);
   }
   return field.type === 'number' ? numeric(field, tree, expression) : textual(field, tree, expression);
@@ -67,14 +67,14 @@ function numeric(field: Field & { readonly type: 'number' }, tree: Compare, expr
   const { comparison } = tree;
   if (comparison === '~' || comparison === '!~') {
     throw filterError(
-      `'${tree.field}' is a number and can't be asked with '${comparison}';`,
+      `'${tree.field}' is a number and can't be asked with '${comparison}'`,
       tree.comparisonColumn,
       expression,
     );
   }
   const wanted = field.parse(tree.value);
   if (wanted === undefined) {
-    throw filterError(`'${tree.value}' is not ${field.expects};`, tree.valueColumn, expression);
+    throw filterError(`'${tree.value}' is not ${field.expects}`, tree.valueColumn, expression);
   }
   const { get } = field;
   // A number above 2^63 may be the signed result, or the unsigned value, that looks like it.
@@ -116,7 +116,7 @@ function textual(field: Field & { readonly type: 'text' }, tree: Compare, expres
     }
     default:
       throw filterError(
-        `'${tree.field}' is text and has no '${comparison}';`,
+        `'${tree.field}' is text and has no '${comparison}'`,
         tree.comparisonColumn,
         expression,
       );
@@ -131,7 +131,7 @@ function closedList(field: Field & { readonly type: 'text' }, tree: Compare, exp
   if (/^(ioctl 0x|kind\d)/.test(wanted)) return;
   const close = values.filter((value) => value.toLowerCase().includes(wanted)).slice(0, 3);
   const hint =
-    close.length > 0 ? `; did you mean ${close.join(', ')}?` : ` (${tree.field}~ finds parts of a name);`;
+    close.length > 0 ? `; did you mean ${close.join(', ')}?` : ` (${tree.field}~ finds parts of a name)`;
   throw filterError(`no call is named '${tree.value}'${hint}`, tree.valueColumn, expression);
 }
 

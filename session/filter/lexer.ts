@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { escapeText } from '../../abi/text.js';
 import { UserError } from '../../abi/user-error.js';
 
 export type Comparison = '=' | '!=' | '<' | '<=' | '>' | '>=' | '~' | '!~';
@@ -10,8 +11,8 @@ export type Token =
 
 /** One line that points at the place: columns count from 1. */
 export function filterError(message: string, column: number, expression: string): UserError {
-  const shown = expression.length > 200 ? `${expression.slice(0, 200)}…` : expression;
-  return new UserError(`filter: ${message} at column ${column} of '${shown.replace(/\s+/g, ' ')}'`);
+  const shown = escapeText(expression.length > 100 ? `${expression.slice(0, 100)}…` : expression);
+  return new UserError(`filter '${shown}', column ${column}: ${escapeText(message)}`);
 }
 
 const comparisons: readonly Comparison[] = ['!=', '!~', '<=', '>=', '<', '>', '=', '~'];
