@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+import { basename } from 'node:path';
+import { recordDriver, type RecordOutcome } from '../recorder/launch/record-driver.js';
+import { BUFFER_LEAST, BUFFER_MOST } from '../recorder/launch/settings.js';
+import { shimWatchesMmio } from '../recorder/launch/spawn.js';
+import { parseWatches } from '../recorder/launch/watch.js';
+import { LossCause } from '../recorder/seal/summary.js';
+import { escapeText } from '../abi/text.js';
+import { UserError } from '../abi/user-error.js';
+import type { TraceLoss } from '../traces/model.js';
+import { formatSeconds, formatSize, parseDuration, parseSize } from './quantity.js';
+import { defineVerb } from './verb.js';
+
+const MAX_SIZE_LEAST = 1 << 20;
+
+export const verb = defineVerb({
+  usage: 'record [OPTIONS] [--] DRIVER [ARGS…]',
+  summary:
+    'Runs a driver and records every VFIO call that it makes, unmodified. The exit status is the driver’s own (128 + n when signal n ended it); 2 when it could not be recorded.',
+  operands: 'command',
+  options: {
+    output: { alias: 'o', type: 'string', describe: 'the trace; DRIVER.vtape unless given' },
+    buffer: { type: 'string', describe: 'memory for each thread of the driver, like 64M' },
+    'max-size': { type: 'string', describe: 'how large the trace may grow, like 1G' },
+    'at-limit': {
+      choices: ['keep-last', 'stop'] as const,
+      describe: 'what --max-size does: keep the last events (default), or stop recording',
+    },
+    duration: { type: 'string', describe: 'stop recording after this time, like 10s; the driver runs on' },
+    'when-full': {
+      choices: ['block', 'drop'] as const,
+      default: 'block' as const,
+      describe: 'when events come faster than they can be stored: the driver waits, or they are lost and counted',
+    },
+    mmio: {
+      choices: ['patch', 'trap', 'syscalls', 'off'] as const,
+      describe: 'how loads and stores to mapped registers are recorded',
+    },
+    watch: {
+      type: 'array',
+      string: true,
+      default: [] as string[],
+      describe: 'only these registers, like BAR0:0-0x1000; may be given several times',
+    },
+    dma: { choices: ['off'] as const, default: 'off' as const, describe: 'contents of DMA memory' },
+  },
+  examples: [
+    ['vfiotape record -o nvme.vtape -- ./my-driver 0000:01:00.0', ''],
+    ['vfiotape record --max-size 1G -- dpdk-testpmd -l 0-1', 'a flight recorder: the last gigabyte'],
+  ],
+  async run(args) {
+    const { operands, buffer, duration, output, watch } = args;
+    const maxSize = args['max-size'];
+    if (args['at-limit'] !== undefined && maxSize === undefined) {
+      throw new UserError('record: --at-limit says what happens at --max-size; give that, too');
+    }
+    const options = {
+      command: operands,
+      output: output ?? `${basename(operands[0] ?? 'trace')}.vtape`,
+      bufferBytes:
+        buffer === undefined ? undefined : parseSize(buffer, '--buffer', { least: BUFFER_LEAST, most: BUFFER_MOST }),
+      maxSize:
+        maxSize === undefined
+          ? 0
+          : parseSize(maxSize, '--max-size', { least: MAX_SIZE_LEAST, most: Number.MAX_SAFE_INTEGER }),
+      atLimit: args['at-limit'] ?? 'keep-last',
+      durationNs: duration === undefined ? 0 : parseDuration(duration, '--duration'),
+      whenFull: args['when-full'],
+      mmio: mmioMode(args.mmio),
+      watches: parseWatches(watch),
+      watchTexts: watch,
+      say,
+    };
+    if (options.output === '') throw new UserError('record: -o needs the name of a file');
+    const outcome = await recordDriver(options);
+    for (const line of summaryLines(outcome)) say(line);
+    return outcome.exitStatus;
+  },
+});
+
+function say(line: string): void {
+  process.stderr.write(`vfiotape: ${line}\n`);
+}
+
+function mmioMode(asked: 'patch' | 'trap' | 'syscalls' | 'off' | undefined): 'patch' | 'trap' | 'syscalls' | 'off' {
+  if (shimWatchesMmio()) return asked ?? 'patch';
+  if (asked !== undefined && asked !== 'off') {
+    throw new UserError(`record: --mmio ${asked}: the shim of this build can't watch mapped registers; --mmio off`);
+  }
+  return 'off';
+}
+
+function summaryLines(outcome: RecordOutcome): string[] {
+  const { output, bytes, events, droppedEvents, seconds, stoppedBy, waits, waitedNs, losses } = outcome;
+  const kept = events - droppedEvents;
+  const parts = [
+    `${escapeText(output)}: ${count(kept, 'event')}, ${formatSize(bytes)}, ${formatSeconds(seconds)}`,
+    losses.length === 0 ? 'nothing lost' : 'INCOMPLETE',
+  ];
+  if (droppedEvents > 0) parts.push(`${count(droppedEvents, 'earlier event')} given up for --max-size`);
+  if (stoppedBy !== 'driver-exit') parts.push(`stopped by ${stoppedBy}`);
+  if (waitedNs >= 1e6) parts.push(`the driver waited ${formatSeconds(waitedNs / 1e9)} for the recorder (${count(waits, 'time')})`);
+  const lines = [parts.join(', ')];
+  if (losses.length > 0) lines.push(`lost: ${losses.map(describeLoss).join('; ')}`);
+  if (events === 0) lines.push('the driver made no VFIO call; is it the right program, and does it reach its device through VFIO?');
+  return lines;
+}
+
+function count(number: number, what: string): string {
+  return `${number.toLocaleString('en-US')} ${what}${number === 1 ? '' : 's'}`;
+}
+
+function describeLoss({ cause, events, bytes, detail }: TraceLoss): string {
+  const events_ = count(events, 'event');
+  switch (cause) {
+    case LossCause.RING_FULL:
+      return `${events_} while the buffer was full (a larger --buffer, or --when-full block, keeps them)`;
+    case LossCause.NO_COLLECTOR:
+      return `${events_} while nobody emptied the full buffer`;
+    case LossCause.NO_RING:
+      return `${events_} of threads that found no buffer left (a smaller --buffer makes more of them)`;
+    case LossCause.SHIM:
+      return `${events_} that the shim could not record`;
+    case LossCause.PAYLOAD:
+      return `${formatSize(bytes)} of data that went with events${detail === '' ? '' : `, ${detail}`}`;
+    case LossCause.TORN:
+      return `${events_} that a thread was writing when it ended`;
+    case LossCause.WRITE:
+      return `${events_} that could not be written (${detail})`;
+    case LossCause.UNSEEN:
+      return `all that was done through ${escapeText(detail)}, which the recorder did not see opened`;
+    default:
+      return `${events_} (${cause})`;
+  }
+}

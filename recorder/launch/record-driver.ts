@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ChildProcess } from 'node:child_process';
+import { statSync } from 'node:fs';
+import { constants } from 'node:os';
+import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { packageVersion } from '../../abi/package-root.js';
+import { UserError } from '../../abi/user-error.js';
+import type { RecordingModes, TraceLoss } from '../../traces/model.js';
+import { type NewHeader, TraceWriter } from '../../traces/writer.js';
+import { chooseClock, RecordingClock } from '../collector/clock.js';
+import { Collector } from '../collector/collector.js';
+import { Control, type SessionSettings, type Watch } from '../collector/control.js';
+import { Definer } from '../collector/definer.js';
+import { ProcessWatch, readProcessFile } from '../collector/processes.js';
+import {
+  makeSessionDirectory,
+  processStartTime,
+  removeSessionDirectory,
+  writeSessionNote,
+} from '../collector/session-directory.js';
+import { TraceSink } from '../collector/trace-sink.js';
+import { summarize } from '../seal/summary.js';
+import { describeHost } from './host.js';
+import { findDriver } from './inspect.js';
+import { checkOutput } from './output.js';
+import { ringSizes } from './settings.js';
+import { relaySignals } from './signals.js';
+import { shimLibrary, startDriver, whyNotAttached } from './spawn.js';
+
+export interface RecordOptions {
+  readonly command: readonly string[];
+  readonly output: string;
+  readonly bufferBytes: number | undefined;
+  /** 0: none. */
+  readonly maxSize: number;
+  readonly atLimit: 'keep-last' | 'stop';
+  /** 0: none. */
+  readonly durationNs: number;
+  readonly whenFull: 'block' | 'drop';
+  readonly mmio: 'patch' | 'trap' | 'syscalls' | 'off';
+  readonly watches: readonly Watch[];
+  readonly watchTexts: readonly string[];
+  /** Another build of the shim than the installed one: a test's. */
+  readonly library?: string;
+  /** One line for the user, at once. */
+  readonly say: (line: string) => void;
+}
+
+export interface RecordOutcome {
+  /** The driver's, or 128 + its signal. */
+  readonly exitStatus: number;
+  readonly output: string;
+  readonly bytes: number;
+  readonly events: number;
+  readonly droppedEvents: number;
+  readonly losses: readonly TraceLoss[];
+  readonly processes: number;
+  readonly seconds: number;
+  readonly stoppedBy: string;
+  readonly waits: number;
+  readonly waitedNs: number;
+}
+
+const ATTACH_MS = 30_000;
+const REFRESH_MS = 200;
+const SCAN_FIRST_MS = 100;
+const SCAN_MOST_MS = 5000;
+/** Said when the driver is gone and something that it started keeps the recording open. */
+const LINGER_MS = 1000;
+
+interface Ending {
+  readonly exitStatus: number;
+  readonly signal: number;
+}
+
+/** Runs a driver with the shim in it, and leaves a sealed trace. */
+export async function recordDriver(options: RecordOptions): Promise<RecordOutcome> {
+  const library = options.library ?? shimLibrary();
+  const name = options.command[0];
+  if (name === undefined) throw new UserError('record: name the driver to run');
+  const output = resolve(options.output);
+  checkOutput(output);
+  const file = findDriver(name);
+  const place = makeSessionDirectory();
+  let child: ChildProcess | undefined;
+  const relay = relaySignals(() => child);
+  let keep = false;
+  try {
+    if (!place.inMemory) {
+      options.say(`no tmpfs to keep the session in; it is in ${place.path}, and the driver may wait for that disk`);
+    }
+    const recording = new Recording(options, output, place.path, place.freeBytes);
+    child = await startDriver({ file, command: options.command, session: place.path, library });
+    const outcome = await recording.follow(child, file, relay);
+    keep = recording.keepSession;
+    return outcome;
+  } finally {
+    relay.close();
+    if (keep) options.say(`what could not be written is in ${place.path}; make room, then: vfiotape recover ${place.path}`);
+    else removeSessionDirectory(place.path);
+  }
+}
+
+class Recording {
+  private readonly options: RecordOptions;
+  private readonly output: string;
+  private readonly directory: string;
+  private readonly control: Control;
+  private readonly clock: RecordingClock;
+  private readonly definer = new Definer();
+  private readonly processes: ProcessWatch;
+  private readonly collector: Collector;
+  private readonly modes: RecordingModes;
+  private ending: Ending | undefined;
+  /** The trace could not be sealed: what there is must stay. */
+  keepSession = false;
+
+  constructor(options: RecordOptions, output: string, directory: string, freeBytes: number) {
+    this.options = options;
+    this.output = output;
+    this.directory = directory;
+    const sizes = ringSizes(options.bufferBytes, freeBytes);
+    const choice = chooseClock();
+    const settings: SessionSettings = {
+      recordsLog2: sizes.recordsLog2,
+      sideLog2: sizes.sideLog2,
+      ringLimit: sizes.ringLimit,
+      whenFull: options.whenFull,
+      clockSource: choice.source,
+      mmio: options.mmio,
+      watches: options.watches,
+    };
+    this.modes = {
+      dialect: 'modern',
+      mmio: options.mmio,
+      whenFull: options.whenFull,
+      dma: 'off',
+      backend: 'kernel',
+      ringBytes: sizes.ringBytes,
+      maxSize: options.maxSize,
+      atLimit: options.maxSize > 0 ? options.atLimit : '',
+      durationNs: options.durationNs,
+      watch: options.watchTexts,
+    };
+    writeSessionNote(directory, {
+      version: 1,
+      output,
+      command: options.command,
+      recorder: `vfiotape ${packageVersion()}`,
+      host: describeHost(),
+      modes: this.modes,
+      ticksPerSecond: choice.ticksPerSecond,
+      collectorPid: process.pid,
+      collectorStarted: processStartTime(process.pid) ?? '',
+    });
+    this.control = Control.create(directory, settings);
+    this.clock = new RecordingClock(choice.source, choice.ticksPerSecond);
+    this.processes = new ProcessWatch(directory);
+    this.collector = new Collector({
+      directory,
+      control: this.control,
+      clock: this.clock,
+      definer: this.definer,
+      processes: this.processes,
+      openSink: () => this.openSink(),
+    });
+  }
+
+  /** From the start of the driver to the sealed trace. */
+  async follow(child: ChildProcess, file: string, relay: { onSignalAfterDriver: () => void }): Promise<RecordOutcome> {
+    const pid = child.pid ?? 0;
+    this.processes.mainPid = pid;
+    const began = process.hrtime.bigint();
+    const exited = new Promise<void>((done) => {
+      const note = (): void => {
+        if (this.ending === undefined) this.ending = endingOf(child);
+        done();
+      };
+      if (child.exitCode !== null || child.signalCode !== null) note();
+      else child.once('exit', note);
+    });
+    await this.waitForAttachment(child, pid, file);
+
+    relay.onSignalAfterDriver = () => this.collector.stop('interrupt');
+    const timers = this.startTimers();
+    void this.stopAfterDriver(exited);
+    let stoppedBy: string;
+    try {
+      stoppedBy = await this.collector.run();
+      // From here on nobody empties the rings: whoever still runs must not wait for it.
+      this.control.stop();
+    } catch (error) {
+      this.control.stop();
+      this.keepSession = true;
+      throw error;
+    } finally {
+      for (const timer of timers) clearInterval(timer);
+    }
+    const seconds = Number(process.hrtime.bigint() - began) / 1e9;
+    const sealed = await this.seal(stoppedBy, seconds);
+    if (this.ending === undefined) {
+      this.options.say(`recording ended (${stoppedBy}); the driver runs on`);
+      await exited;
+    }
+    return { ...sealed, exitStatus: statusOf(this.ending) };
+  }
+
+  private async waitForAttachment(child: ChildProcess, pid: number, file: string): Promise<void> {
+    const deadline = Date.now() + ATTACH_MS;
+    for (let pause = 1; ; pause = Math.min(pause * 2, 20)) {
+      const attached = readProcessFile(this.directory, pid);
+      if (attached?.attached === true) {
+        this.clock.setBase(attached.started);
+        return;
+      }
+      const ended = this.ending;
+      const why =
+        ended !== undefined
+          ? `${file} ended (${describeEnding(ended)}) before the recorder was in it: nothing was recorded`
+          : (whyNotAttached(pid, file) ??
+            (Date.now() > deadline ? `${file} did not load the recorder within ${ATTACH_MS / 1000} s` : undefined));
+      if (why !== undefined && readProcessFile(this.directory, pid)?.attached !== true) {
+        if (ended === undefined) await endDriver(child);
+        throw new UserError(why);
+      }
+      await sleep(pause);
+    }
+  }
+
+  private startTimers(): NodeJS.Timeout[] {
+    const timers = [setInterval(() => this.processes.refresh(), REFRESH_MS)];
+    const scanLater = (after: number): void => {
+      timers.push(
+        setTimeout(() => {
+          this.processes.scan();
+          scanLater(Math.min(after * 2, SCAN_MOST_MS));
+        }, after),
+      );
+    };
+    scanLater(SCAN_FIRST_MS);
+    const { durationNs } = this.options;
+    if (durationNs > 0) timers.push(...later(durationNs / 1e6, () => this.collector.stop('duration')));
+    return timers;
+  }
+
+  /** The recording lasts as long as anything that the driver started, and that the shim is in. */
+  private async stopAfterDriver(exited: Promise<void>): Promise<void> {
+    await exited;
+    const since = Date.now();
+    let told = false;
+    for (;;) {
+      this.processes.refresh();
+      const running = this.processes.running();
+      if (running.length === 0) break;
+      if (!told && Date.now() - since > LINGER_MS) {
+        told = true;
+        this.options.say(`the driver ended; still recording what it started (pid ${running.join(', ')}); Ctrl-C ends that`);
+      }
+      await sleep(20);
+    }
+    this.collector.stop('driver-exit');
+  }
+
+  private async openSink(): Promise<TraceSink> {
+    const header: NewHeader = {
+      recorder: `vfiotape ${packageVersion()}`,
+      host: describeHost(),
+      command: this.options.command,
+      modes: this.modes,
+      clock: this.clock.describe(),
+    };
+    const { maxSize, atLimit } = this.options;
+    const flight = maxSize > 0 && atLimit === 'keep-last';
+    const writer = await TraceWriter.create(this.output, header, flight ? { keepLast: maxSize } : {});
+    return new TraceSink(writer, this.definer, flight ? 0 : maxSize);
+  }
+
+  private async seal(stoppedBy: string, seconds: number): Promise<Omit<RecordOutcome, 'exitStatus'>> {
+    const summary = summarize({
+      collector: this.collector,
+      control: this.control,
+      clock: this.clock,
+      processes: this.processes,
+      whenFull: this.options.whenFull,
+      stoppedBy,
+      complete: true,
+      main: this.ending,
+    });
+    // A driver that touched nothing leaves a trace that says so.
+    const sink = this.collector.traceSink ?? (await this.openSink());
+    try {
+      await sink.seal(summary);
+    } catch (error) {
+      this.keepSession = true;
+      throw error;
+    }
+    this.collector.close();
+    this.control.close();
+    return {
+      output: this.output,
+      bytes: statSync(this.output).size,
+      events: sink.events,
+      droppedEvents: sink.droppedEvents,
+      losses: summary.losses,
+      processes: this.definer.processes.size,
+      seconds,
+      stoppedBy,
+      waits: summary.waits,
+      waitedNs: summary.waitedNs,
+    };
+  }
+}
+
+/** setTimeout counts to 2^31 ms only. */
+function later(ms: number, act: () => void): NodeJS.Timeout[] {
+  const until = Date.now() + ms;
+  const timer = setInterval(
+    () => {
+      if (Date.now() >= until) act();
+    },
+    Math.max(1, Math.min(50, ms)),
+  );
+  return [timer];
+}
+
+function endingOf(child: ChildProcess): Ending {
+  const signal = child.signalCode === null ? 0 : (constants.signals[child.signalCode] ?? 0);
+  return { exitStatus: signal === 0 ? (child.exitCode ?? -1) : -1, signal };
+}
+
+function statusOf(ending: Ending | undefined): number {
+  if (ending === undefined) return 0;
+  return ending.signal === 0 ? ending.exitStatus : 128 + ending.signal;
+}
+
+function describeEnding({ exitStatus, signal }: Ending): string {
+  return signal === 0 ? `status ${exitStatus}` : `signal ${signal}`;
+}
+
+async function endDriver(child: ChildProcess): Promise<void> {
+  const gone = new Promise<void>((done) => child.once('exit', () => done()));
+  child.kill('SIGTERM');
+  await Promise.race([gone, sleep(1000)]);
+  if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+}

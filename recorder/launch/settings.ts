@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+import { RING_HEADER_BYTES, RINGS_MAX } from '../../abi/wire/record.js';
+import { UserError } from '../../abi/user-error.js';
+
+/** A ring with its side ring, unless --buffer says otherwise: an eighth of a second at two million events a second. */
+const BUFFER_BYTES = 20 << 20;
+export const BUFFER_LEAST = 64 << 10;
+export const BUFFER_MOST = 640 << 20;
+/** So many rings are to fit, or they are made smaller. */
+const RINGS_WANTED = 8;
+
+export interface RingSizes {
+  readonly recordsLog2: number;
+  readonly sideLog2: number;
+  readonly ringLimit: number;
+  /** Bytes of one ring, all told. */
+  readonly ringBytes: number;
+}
+
+function sizesOf(bytes: number): { recordsLog2: number; sideLog2: number; ringBytes: number } {
+  // Four fifths for records, one fifth for payload: both powers of two.
+  const recordsLog2 = Math.min(24, Math.max(8, Math.floor(Math.log2((bytes * 4) / 5 / 64))));
+  const sideLog2 = Math.min(25, Math.max(12, recordsLog2 + 4));
+  return { recordsLog2, sideLog2, ringBytes: RING_HEADER_BYTES + 64 * 2 ** recordsLog2 + 2 ** sideLog2 };
+}
+
+/** How large the rings are, and how many there may be: half of what is free at most is taken. */
+export function ringSizes(bufferBytes: number | undefined, freeBytes: number): RingSizes {
+  const room = freeBytes / 2;
+  let sizes = sizesOf(bufferBytes ?? BUFFER_BYTES);
+  if (bufferBytes === undefined) {
+    while (sizes.ringBytes * RINGS_WANTED > room && sizes.recordsLog2 > 10) {
+      sizes = sizesOf(sizes.ringBytes / 2);
+    }
+  }
+  const ringLimit = Math.min(RINGS_MAX, Math.floor(room / sizes.ringBytes));
+  if (ringLimit < 1) {
+    throw new UserError(
+      `--buffer: ${sizes.ringBytes} bytes for each thread of the driver, but only ${Math.floor(room)} may be taken; give a smaller one`,
+    );
+  }
+  return { ...sizes, ringLimit };
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type ChildProcess, spawn } from 'node:child_process';
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
+/** A signal to the whole process group reaches all its members at once; this long is waited for the witness. */
+const WITNESS_MS = 40;
+
+/**
+ * A signal that was sent to the whole process group (Ctrl-C, timeout(1), a closed terminal) has reached the driver,
+ * too; one that was sent to the recorder alone has not. A signal handler in Node isn't told which it was, so a third
+ * member of the group is asked: a process that does nothing, and that such a signal ends.
+ */
+class Witness {
+  private child: ChildProcess | undefined;
+
+  start(): void {
+    // Without a core dump of its own, and gone when we are: its standard input closes.
+    const child = spawn('/bin/sh', ['-c', 'ulimit -c 0; exec cat'], { stdio: ['pipe', 'ignore', 'ignore'] });
+    child.on('error', () => undefined);
+    child.stdin?.on('error', () => undefined);
+    child.unref();
+    this.child = child;
+  }
+
+  stop(): void {
+    this.child?.kill('SIGKILL');
+    this.child = undefined;
+  }
+
+  /** Whether this signal went to the whole group. */
+  async saw(signal: NodeJS.Signals): Promise<boolean> {
+    const child = this.child;
+    if (child === undefined || child.pid === undefined) return false;
+    const died = await new Promise<boolean>((resolve) => {
+      if (child.signalCode !== null || child.exitCode !== null) {
+        resolve(child.signalCode === signal);
+        return;
+      }
+      const timer = setTimeout(() => resolve(false), WITNESS_MS);
+      child.once('exit', (_code, by) => {
+        clearTimeout(timer);
+        resolve(by === signal);
+      });
+    });
+    if (child.signalCode !== null && this.child === child) this.start();
+    return died;
+  }
+}
+
+export interface SignalRelay {
+  /** Called for each signal once the driver is gone. */
+  onSignalAfterDriver: () => void;
+  close(): void;
+}
+
+/** From now on signals to the recorder don't end it; the driver gets those that did not reach it already. */
+export function relaySignals(driver: () => ChildProcess | undefined): SignalRelay {
+  const witness = new Witness();
+  witness.start();
+  const relay: SignalRelay = {
+    onSignalAfterDriver: () => undefined,
+    close: () => {
+      for (const signal of SIGNALS) process.removeListener(signal, handle);
+      witness.stop();
+    },
+  };
+  const handle = (signal: NodeJS.Signals): void => {
+    void witness.saw(signal).then((group) => {
+      const child = driver();
+      if (child === undefined || child.exitCode !== null || child.signalCode !== null) relay.onSignalAfterDriver();
+      else if (!group) child.kill(signal);
+    });
+  };
+  for (const signal of SIGNALS) process.on(signal, handle);
+  return relay;
+}
