@@ -276,15 +276,15 @@ export class ColumnDecoder {
     const { escapeAt } = this;
     let found = 0;
     if (column.escapes > 0) {
-      const escape = column.width === 4 ? 0xffffffff : column.width === 2 ? 0xffff : 0xff;
+      const marker = column.width === 4 ? 0xffffffff : column.width === 2 ? 0xffff : 0xff;
       for (
-        let at = numbers.indexOf(escape);
+        let at = numbers.indexOf(marker);
         at >= 0 && found < column.escapes;
-        at = numbers.indexOf(escape, at + 1)
+        at = numbers.indexOf(marker, at + 1)
       ) {
         escapeAt[found++] = at;
       }
-      if (found !== column.escapes || numbers.indexOf(escape, (escapeAt[found - 1] as number) + 1) >= 0) {
+      if (found !== column.escapes || numbers.indexOf(marker, (escapeAt[found - 1] as number) + 1) >= 0) {
         throw new MalformedChunk(
           `column ${column.id}: ${column.escapes} escapes are announced, but not there`,
         );
@@ -323,7 +323,7 @@ export class ColumnDecoder {
     let largest = 0;
     for (let i = 0; i < events; i++) {
       const shape = shapes[i] as number;
-      largest = shape > largest ? shape : largest;
+      largest = Math.max(largest, shape);
     }
     this.shapeCount = largest + 1;
     return this.shapeCount;

@@ -207,7 +207,7 @@ export class ColumnEncoder {
     return this.pack(id, transform, (BigInt(baseHigh) << 32n) | BigInt(baseLow), low, high, count);
   }
 
-  /** The narrowest width, letting a few large numbers escape from it. */
+  /** The narrowest width, letting a few large numbers marker from it. */
   private pack(
     id: number,
     transform: number,
@@ -248,7 +248,7 @@ export class ColumnEncoder {
         [2, from65535],
         [1, from255],
       ] as const) {
-        // An escape costs the reader more than its bytes: only rare ones are worth it.
+        // An marker costs the reader more than its bytes: only rare ones are worth it.
         if (narrower < full && escaping <= count >> 4 && narrower * count + 8 * escaping < size) {
           width = narrower;
           size = narrower * count + 8 * escaping;
@@ -295,18 +295,18 @@ function packed(
     }
     return data;
   }
-  const escape = width === 4 ? 0xffffffff : width === 2 ? 0xffff : 0xff;
+  const marker = width === 4 ? 0xffffffff : width === 2 ? 0xffff : 0xff;
   if (escapes > 0) {
     const view = new DataView(data.buffer);
     let at = width * count;
     for (let n = 0; n < count; n++) {
       const nowLow = low[n] as number;
       const nowHigh = high[n] as number;
-      if (nowHigh !== 0 || nowLow >= escape) {
+      if (nowHigh !== 0 || nowLow >= marker) {
         view.setUint32(at, nowLow, true);
         view.setUint32(at + 4, nowHigh, true);
         at += 8;
-        low[n] = escape;
+        low[n] = marker;
       }
     }
   }

@@ -67,7 +67,9 @@ class Inventory {
           this.rings.set(ring.ring, ring);
         }
       }
-      this.lastTicks = chunk.lastTicks > this.lastTicks ? chunk.lastTicks : this.lastTicks;
+      if (chunk.lastTicks > this.lastTicks) {
+        this.lastTicks = chunk.lastTicks;
+      }
       return true;
     } catch (error) {
       if (error instanceof MalformedChunk) {

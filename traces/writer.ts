@@ -3,7 +3,7 @@ import { unlink } from 'node:fs/promises';
 import { type Chunk, type ChunkHead, encodeChunk } from './chunk.js';
 import { Codec } from './column-table.js';
 import type { EventBatch } from './columns.js';
-import { Compressor, deflated } from './compress.js';
+import { Compressor } from './compress.js';
 import { countDefinitions, DEFINITION_LISTS } from './definitions.js';
 import { ColumnEncoder, type EncodedColumn } from './encode.js';
 import { TraceWriteError } from './errors.js';
@@ -179,6 +179,7 @@ export class TraceWriter {
     const columns = this.encoder.encode(batch);
     const payloads = batch.payloads.length === 0 ? undefined : encodePayloads(batch.payloads);
     const packet = this.packed(head, columns, payloads, rings);
+    packet.catch(ignore);
     const written = this.inOrder(async () => {
       const pieces = framed(Content.CHUNK, encodeChunk(await packet));
       const bytes = await this.append(Content.CHUNK, pieces, head, kinds);
@@ -247,11 +248,13 @@ export class TraceWriter {
         payloads === undefined ? undefined : { codec: Codec.NONE, rawSize: payloads.length, data: payloads };
       return { ...head, columns: raw, payloads: blob, rings };
     }
-    const columns = Promise.all(raw.map((column) => this.compressor.column(column)));
+    const columns = Promise.all(
+      raw.map(async (column) => ({ ...column, ...(await this.compressor.compress(column.id, column.data)) })),
+    );
     const blob =
       payloads === undefined
         ? undefined
-        : { codec: Codec.DEFLATE, rawSize: payloads.length, data: await deflated(payloads) };
+        : { ...(await this.compressor.compress(0, payloads)), rawSize: payloads.length };
     return { ...head, columns: await columns, payloads: blob, rings };
   }
 

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+/** `npm run bench [-- --json FILE] [-- --only AREA]`: measures, prints a table. */
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { type Area, type Figure, reaches } from './harness.js';
+import { area as trace } from './trace.js';
+
+/** In the order of the table. */
+const AREAS: readonly Area[] = [trace];
+
+const { values } = parseArgs({ options: { json: { type: 'string' }, only: { type: 'string' } } });
+const chosen = AREAS.filter((area) => values.only === undefined || area.name === values.only);
+if (chosen.length === 0) {
+  process.stderr.write(
+    `bench: no area ${values.only}; there are ${AREAS.map((area) => area.name).join(', ')}\n`,
+  );
+  process.exit(2);
+}
+const figures: Figure[] = [];
+for (const area of chosen) {
+  await area.run((figure) => {
+    figures.push(figure);
+    const reached = reaches(figure);
+    const verdict = figure.goal === '' ? '' : `${figure.goal}${reached === false ? '  MISSED' : ''}`;
+    process.stdout.write(
+      `${figure.name.padEnd(44)} ${figure.value.toPrecision(4).padStart(10)} ${figure.unit.padEnd(20)} ${verdict}\n`,
+    );
+  });
+}
+if (values.json !== undefined) {
+  writeFileSync(values.json, `${JSON.stringify(figures, undefined, 2)}\n`);
+}
