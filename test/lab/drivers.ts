@@ -14,7 +14,7 @@ export interface Driver {
   readonly name: string;
   readonly kernel: KernelName;
   readonly device: DeviceName;
-  /** `$lab` is where test/lab/guest is, `$build` where the example programs were built, `$disk` this boot's results. */
+  /** `$build` is the package's build directory. */
   readonly command: readonly string[];
   readonly dialogue?: Dialogue;
   readonly hugepages?: number;
@@ -40,13 +40,23 @@ function qemuTool(name: string, command: readonly string[], expect: readonly Reg
     seconds: 60,
     status: 0,
     expect,
-    volatile: [/\d+(\.\d+)? seconds/g, /\d+(\.\d+)? (KiB|MiB|GiB|bytes)\/sec/g, /\d+:\d+:\d+\.\d+/g, /\d+(\.\d+)? ops\/sec/g],
+    volatile: [
+      /\d+(\.\d+)? seconds/g,
+      /\d+(\.\d+)? (KiB|MiB|GiB|bytes)\/sec/g,
+      /\d+:\d+:\d+\.\d+/g,
+      /\d+(\.\d+)? ops\/sec/g,
+    ],
     version: [command[0] ?? '', '--version'],
   };
 }
 
 /** Rx-only: what each port is sent first is all that it ever receives, so the counts are the same in each run. */
-function testpmd(name: string, device: 'e1000e' | 'virtioNet', options: readonly string[], hugepages: number): Driver {
+function testpmd(
+  name: string,
+  device: 'e1000e' | 'virtioNet',
+  options: readonly string[],
+  hugepages: number,
+): Driver {
   return {
     name: `dpdk/${name}`,
     kernel: 'stock',
@@ -55,7 +65,16 @@ function testpmd(name: string, device: 'e1000e' | 'virtioNet', options: readonly
       'dpdk-testpmd',
       ...['-l', '0-1', '-n', '1', '--no-telemetry', '--iova-mode=va', ...options],
       ...devices[device].bdfs.flatMap((bdf) => ['-a', bdf]),
-      ...['--', '-i', '--total-num-mbufs=2048', '--burst=8', '--txq=1', '--rxq=1', '--nb-cores=1', '--forward-mode=rxonly'],
+      ...[
+        '--',
+        '-i',
+        '--total-num-mbufs=2048',
+        '--burst=8',
+        '--txq=1',
+        '--rxq=1',
+        '--nb-cores=1',
+        '--forward-mode=rxonly',
+      ],
     ],
     dialogue: { prompt: 'testpmd> ', steps: ['start tx_first', 3, 'stop', 'show port stats all', 'quit'] },
     hugepages,
@@ -87,13 +106,24 @@ export const drivers: readonly Driver[] = [
   qemuTool('img-info', ['qemu-img', 'info', nvme], [/virtual size: 64 MiB/]),
   qemuTool(
     'img-bench',
-    ['qemu-img', 'bench', '-c', '64', '-d', '8', '-f', 'raw', '-t', 'none', nvme],
+    ['qemu-img', 'bench', '-c', '64', '-d', '8', '-f', 'raw', nvme],
     [/Sending 64 read requests/, /Run completed/],
   ),
   qemuTool('img-convert', ['qemu-img', 'convert', '-f', 'raw', '-O', 'raw', nvme, '/tmp/converted.raw'], []),
   qemuTool(
     'io',
-    ['qemu-io', '-f', 'raw', '-c', 'write -P 0x5a 1M 256k', '-c', 'read -P 0x5a 1M 256k', '-c', 'read 0 4M', nvme],
+    [
+      'qemu-io',
+      '-f',
+      'raw',
+      '-c',
+      'write -P 0x5a 1M 256k',
+      '-c',
+      'read -P 0x5a 1M 256k',
+      '-c',
+      'read 0 4M',
+      nvme,
+    ],
     [/wrote 262144\/262144/, /read 262144\/262144/],
   ),
   {

@@ -22,7 +22,13 @@ function cpio(entries: readonly Entry[]): Buffer {
     const numbers = [inode++, mode, 0, 0, 1, 0, data.length, 0, 0, 0, 0, name.length, 0];
     const head = Buffer.from(`070701${numbers.map((n) => n.toString(16).padStart(8, '0')).join('')}`);
     // Name and data each end on a multiple of four, counted from the start of the header.
-    parts.push(head, name, Buffer.alloc(-(head.length + name.length) & 3), Buffer.from(data), Buffer.alloc(-data.length & 3));
+    parts.push(
+      head,
+      name,
+      Buffer.alloc(-(head.length + name.length) & 3),
+      Buffer.from(data),
+      Buffer.alloc(-data.length & 3),
+    );
   };
   entries.forEach(add);
   add({ path: 'TRAILER!!!', mode: 0, data: new Uint8Array() });
@@ -58,7 +64,9 @@ export function moduleOrder(dependencies: string, wanted: readonly string[]): re
 }
 
 function moduleName(file: string): string {
-  return basename(file).replace(/\.ko(\.xz)?$/, '').replaceAll('-', '_');
+  return basename(file)
+    .replace(/\.ko(\.xz)?$/, '')
+    .replaceAll('-', '_');
 }
 
 /** The initrd for a kernel whose modules lie in `modules` (lib/modules/VERSION), or that has everything built in. */

@@ -36,7 +36,11 @@ function deviceArguments(name: DeviceName, disk: string): readonly string[] {
     case 'virtioNet':
       return nic('virtio-net-pci', 2, ['8', '0x18'], ',iommu_platform=on,disable-legacy=on,romfile=');
     case 'virtioBlk':
-      return [...drive('vblk'), '-device', 'virtio-blk-pci,drive=vblk,addr=9,iommu_platform=on,disable-legacy=on'];
+      return [
+        ...drive('vblk'),
+        '-device',
+        'virtio-blk-pci,drive=vblk,addr=9,iommu_platform=on,disable-legacy=on',
+      ];
     case 'edu':
       return ['-device', 'edu,addr=0xa'];
   }
@@ -52,6 +56,8 @@ export interface Boot {
   readonly bootSector: Uint8Array;
   readonly seconds: number;
   readonly memory?: string;
+  /** More of QEMU's options, such as `-trace`. */
+  readonly qemu?: readonly string[];
 }
 
 export interface BootResult {
@@ -82,7 +88,18 @@ export async function boot(options: Boot): Promise<BootResult> {
     'intel_iommu=on',
   ].join(' ');
   const qemu = [
-    ['-accel', 'tcg,thread=multi', '-machine', 'q35', '-cpu', 'max,la57=off', '-smp', '2', '-m', options.memory ?? '3G'],
+    [
+      '-accel',
+      'tcg,thread=multi',
+      '-machine',
+      'q35',
+      '-cpu',
+      'max,la57=off',
+      '-smp',
+      '2',
+      '-m',
+      options.memory ?? '3G',
+    ],
     ['-nodefaults', '-display', 'none', '-no-reboot', '-serial', `file:${serialLog}`],
     ['-kernel', kernel.image, '-initrd', initrd, '-append', commandLine],
     ['-device', 'intel-iommu,intremap=on'],
@@ -91,6 +108,7 @@ export async function boot(options: Boot): Promise<BootResult> {
     ['-fsdev', `local,id=out,path=${out},security_model=none`],
     ['-device', 'virtio-9p-pci,fsdev=out,mount_tag=out,addr=0x1b'],
     ...options.devices.map((name) => deviceArguments(name, disk)),
+    options.qemu ?? [],
   ].flat();
 
   const began = process.hrtime.bigint();

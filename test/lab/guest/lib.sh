@@ -23,16 +23,19 @@ bind_vfio() {
 	done
 }
 
-# QEMU's emulated NVMe controller gives an MSI-X interrupt only for vectors that were in use when the completion queue was
-# made, and QEMU's userspace driver enables the controller first: after a cold boot it may wait for ever. Once the kernel's
-# driver has been bound, the vectors are in use.
-wait_for_nvme() {
+# QEMU's emulated NVMe controller sends an MSI-X interrupt only for a vector that was in use when MSI-X was already enabled
+# and a completion queue was made for it (hw/nvme/ctrl.c nvme_init_cq, hw/pci/msix.c msix_notify). QEMU's userspace driver
+# enables the controller, and with it the admin queue, before MSI-X: its first commands then complete without an interrupt,
+# and it waits for ever unless it happens to look. The kernel's driver does it the other way round, and the vector stays in
+# use until a reset of the function: so let the kernel's driver have the controller first, and take the reset away.
+prepare_nvme() {
 	local n
 	for n in $(seq 100); do
-		[ -e /dev/nvme0n1 ] && return 0
+		[ -e /dev/nvme0n1 ] && break
 		sleep 0.1
 	done
-	say "no /dev/nvme0n1 after $n tries"
+	[ -e /dev/nvme0n1 ] || say "no /dev/nvme0n1 after $n tries"
+	echo >"/sys/bus/pci/devices/$1/reset_method"
 }
 
 hugepages() {
@@ -49,4 +52,12 @@ job() {
 	status=$?
 	say "job $name: status $status after $(echo "$began $(date +%s.%N)" | awk '{printf "%.1f", $2 - $1}') s"
 	echo "$status" >"$results/$name.status"
+}
+
+# Moves what a run made to the host, as far as it made it.
+keep() {
+	local file
+	for file in "$@"; do
+		if [ -e "$file" ]; then mv "$file" "$results/"; fi
+	done
 }

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+import { join } from 'node:path';
+import { packageRoot } from '../../abi/package-root.js';
+import { straceOptions } from './compare/strace-log.js';
+import type { Driver } from './drivers.js';
+import { devices } from './machine.js';
+
+/**
+ * The three ways in which a driver is run in one guest: by itself; recorded; and recorded while strace watches it. In the last
+ * one strace is the recorder's child and the driver's tracer, so that the recorder is not slowed and not in the log.
+ */
+export const runs = ['plain', 'recorded', 'observed'] as const;
+export type Run = (typeof runs)[number];
+
+/** The name of a driver's files in /out; `kind` is a run, or what else is kept of it. */
+export function fileName(driver: Driver, kind: Run | 'version'): string {
+  return `${driver.name.replaceAll('/', '-')}.${kind}`;
+}
+
+function quote(word: string): string {
+  return /^[\w./:=,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** The words of a driver's command in the guest, whose root is the host's. */
+export function driverCommand(driver: Driver): readonly string[] {
+  return driver.command.map((word) => word.replace('$build', join(packageRoot(), 'build')));
+}
+
+/** What the guest runs for these drivers, one after the other, each in each way. */
+export function guestScript(drivers: readonly Driver[]): string {
+  const root = packageRoot();
+  const wanted = new Set(drivers.map(({ device }) => device));
+  const lines = [`. ${quote(join(root, 'test/lab/guest/lib.sh'))}`, 'cd /tmp'];
+  if (wanted.has('nvme')) lines.push(`prepare_nvme ${devices.nvme.bdfs[0]}`);
+  lines.push(`bind_vfio ${[...wanted].flatMap((device) => devices[device].bdfs).join(' ')}`);
+  for (const driver of drivers) {
+    lines.push(`hugepages ${driver.hugepages ?? 0}`);
+    for (const run of runs) lines.push(...runLines(driver, run));
+    lines.push(`job ${fileName(driver, 'version')} 60 ${driver.version.map(quote).join(' ')}`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function runLines(driver: Driver, run: Run): readonly string[] {
+  const root = packageRoot();
+  const name = fileName(driver, run);
+  const trace = `/tmp/${name}.vtape`;
+  const log = `/tmp/${name}.strace`;
+  const record = (...options: string[]): string[] => [
+    process.execPath,
+    join(root, 'dist/cli/main.js'),
+    'record',
+    '-o',
+    trace,
+    ...options,
+    '--',
+  ];
+  const prefix: readonly string[] = {
+    plain: [],
+    recorded: record(),
+    // With --mmio off the driver's mmap is the one that reaches the kernel, and the only one.
+    observed: [...record('--mmio', 'off'), 'strace', ...straceOptions, '-o', log],
+  }[run];
+  const job = `job ${name} ${driver.seconds} ${[...prefix, ...driverCommand(driver)].map(quote).join(' ')}`;
+  const { dialogue } = driver;
+  const lines =
+    dialogue === undefined ? [job] : [`${dialogueCommand(name, dialogue.prompt, dialogue.steps)} | ${job}`];
+  // Written to memory first: /out is not cached, and strace writes line by line.
+  if (run === 'recorded') lines.push(`keep ${trace}`);
+  if (run === 'observed') lines.push(`keep ${trace} ${log}`);
+  return lines;
+}
+
+function dialogueCommand(name: string, prompt: string, steps: readonly (string | number)[]): string {
+  const script = join(packageRoot(), 'test/lab/guest/dialogue');
+  return [script, name, prompt, ...steps.map(String)].map(quote).join(' ');
+}

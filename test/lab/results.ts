@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { openTrace, type Trace } from '../../traces/reader.js';
+import type { CallName } from './compare/calls.js';
+import { type Comparison, compareCalls, describeDifference } from './compare/compare.js';
+import { recordedCalls } from './compare/recorded-calls.js';
+import { parseStraceLog } from './compare/strace-log.js';
+import type { Driver } from './drivers.js';
+import { fileName, type Run } from './guest-script.js';
+
+/** One thing that was checked about a driver. */
+export interface Check {
+  readonly name: string;
+  /** Empty: it holds. Otherwise what is wrong, for a person, several lines. */
+  readonly trouble: string;
+}
+
+export interface DriverResult {
+  readonly driver: Driver;
+  readonly checks: readonly Check[];
+  /** Undefined when there was nothing to compare. */
+  readonly comparison: Comparison | undefined;
+  readonly ownCalls: ReadonlyMap<string, number>;
+  /** First line of what the driver says its version is. */
+  readonly version: string;
+}
+
+interface Outcome {
+  readonly status: number | undefined;
+  readonly out: string;
+  readonly err: string;
+}
+
+function outcome(directory: string, driver: Driver, run: Run | 'version'): Outcome {
+  const read = (extension: string): string => {
+    const file = join(directory, `${fileName(driver, run)}.${extension}`);
+    return existsSync(file) ? readFileSync(file, 'utf8') : '';
+  };
+  const status = read('status').trim();
+  return { status: status === '' ? undefined : Number(status), out: read('out'), err: read('err') };
+}
+
+/** Looks at what a guest left of one driver's three runs. */
+export function examine(directory: string, driver: Driver): DriverResult {
+  const plain = outcome(directory, driver, 'plain');
+  const version = outcome(directory, driver, 'version').out.trim().split('\n')[0] ?? '';
+  const checks: Check[] = [];
+  const check = (name: string, trouble: string): void => void checks.push({ name, trouble });
+
+  check('does its work by itself', workTrouble(driver, plain));
+  for (const run of ['recorded', 'observed'] as const) {
+    const told = run === 'recorded' ? 'recorded' : 'recorded under strace';
+    check(`ends and prints the same ${told}`, sameTrouble(driver, plain, outcome(directory, driver, run)));
+    check(`leaves a complete trace ${told}`, traceTrouble(join(directory, `${fileName(driver, run)}.vtape`)));
+  }
+  const compared = compareRun(directory, driver);
+  check('has the same calls in the trace as under strace', compared.trouble);
+  return { driver, checks, comparison: compared.comparison, ownCalls: compared.own, version };
+}
+
+function workTrouble(driver: Driver, { status, out, err }: Outcome): string {
+  const problems: string[] = [];
+  if (status !== driver.status) problems.push(`exit status ${status ?? 'none'}, not ${driver.status}`);
+  for (const pattern of driver.expect) {
+    if (!pattern.test(out)) problems.push(`its output has no ${pattern}`);
+  }
+  return problems.length === 0 ? '' : `${problems.join('; ')}\n${tail(out + err)}`;
+}
+
+function sameTrouble(driver: Driver, plain: Outcome, recorded: Outcome): string {
+  if (plain.status !== recorded.status) {
+    return `exit status ${recorded.status ?? 'none'}, without the recorder ${plain.status ?? 'none'}\n${tail(recorded.out + recorded.err)}`;
+  }
+  const difference =
+    firstDifference(driver, plain.out, recorded.out) ??
+    firstDifference(driver, plain.err, withoutOurs(recorded.err));
+  return difference ?? '';
+}
+
+/** What the recorder itself says on the driver's standard error. */
+function withoutOurs(text: string): string {
+  return text.replace(/^vfiotape: .*\n/gm, '');
+}
+
+function steady(driver: Driver, text: string): readonly string[] {
+  return driver.volatile
+    .reduce((so, pattern) => so.replace(pattern, '…'), text.replaceAll('\r', ''))
+    .split('\n');
+}
+
+function firstDifference(driver: Driver, plain: string, recorded: string): string | undefined {
+  const left = steady(driver, plain);
+  const right = steady(driver, recorded);
+  for (let i = 0; i < Math.max(left.length, right.length); i++) {
+    if (left[i] !== right[i]) {
+      return `line ${i + 1} without the recorder: ${left[i] ?? '(none)'}\nwith it: ${right[i] ?? '(none)'}`;
+    }
+  }
+  return undefined;
+}
+
+function withTrace<T>(file: string, use: (trace: Trace) => T): T | string {
+  if (!existsSync(file)) return 'there is no trace';
+  try {
+    const trace = openTrace(file);
+    try {
+      return use(trace);
+    } finally {
+      trace.close();
+    }
+  } catch (error) {
+    return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  }
+}
+
+function traceTrouble(file: string): string {
+  return withTrace(file, (trace) => {
+    const problems: string[] = [];
+    let events = 0;
+    for (const batch of trace.batches()) events += batch.end - batch.begin;
+    if (trace.summary?.complete !== true) problems.push('it was not sealed');
+    for (const { cause, events: lost, detail } of trace.summary?.losses ?? [])
+      problems.push(`lost ${lost}: ${cause} ${detail}`);
+    for (const damage of trace.damages) problems.push(`damaged: ${JSON.stringify(damage)}`);
+    if (events === 0) problems.push('it has no event');
+    return problems.join('\n');
+  });
+}
+
+function compareRun(
+  directory: string,
+  driver: Driver,
+): {
+  readonly trouble: string;
+  readonly comparison: Comparison | undefined;
+  readonly own: ReadonlyMap<string, number>;
+} {
+  const name = fileName(driver, 'observed');
+  const log = join(directory, `${name}.strace`);
+  const none = { comparison: undefined, own: new Map<string, number>() };
+  if (!existsSync(log)) return { trouble: 'strace left no log', ...none };
+  const strace = parseStraceLog(readFileSync(log, 'utf8'));
+  const recorded = withTrace(join(directory, `${name}.vtape`), recordedCalls);
+  if (typeof recorded === 'string') return { trouble: recorded, ...none };
+  const comparison = compareCalls(strace.calls, recorded);
+  const problems = [
+    ...strace.unknown.slice(0, 5).map((line) => `not understood in the log of strace: ${line}`),
+    ...comparison.differences.slice(0, 10).map(describeDifference),
+  ];
+  if (comparison.total === 0) problems.push('strace saw no call at all');
+  if (comparison.differences.length > 10) problems.push(`and ${comparison.differences.length - 10} more`);
+  return { trouble: problems.join('\n'), comparison, own: strace.own };
+}
+
+function tail(text: string): string {
+  return text.trimEnd().split('\n').slice(-15).join('\n');
+}
+
+/** The table of docs/lab-results.md. */
+export function resultsTable(results: readonly DriverResult[]): string {
+  const names: readonly CallName[] = ['open', 'ioctl', 'read', 'write', 'mmap', 'eventfd', 'dup', 'close'];
+  const rows = results.map(({ driver, comparison, version }) => {
+    const cells = names.map((name) => String(comparison?.seen.get(name) ?? 0));
+    return `| ${[driver.name, version, ...cells, comparison?.total ?? 0, comparison?.matched ?? 0, comparison?.differences.length ?? '–'].join(' | ')} |`;
+  });
+  return [
+    `| driver | version | ${names.join(' | ')} | calls | matched | differences |`,
+    `|---|---|${names.map(() => '---:').join('|')}|---:|---:|---:|`,
+    ...rows,
+  ].join('\n');
+}
