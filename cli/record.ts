@@ -4,10 +4,9 @@ import { recordDriver, type RecordOutcome } from '../recorder/launch/record-driv
 import { BUFFER_LEAST, BUFFER_MOST } from '../recorder/launch/settings.js';
 import { shimWatchesMmio } from '../recorder/launch/spawn.js';
 import { parseWatches } from '../recorder/launch/watch.js';
-import { LossCause } from '../recorder/seal/summary.js';
 import { escapeText } from '../abi/text.js';
 import { UserError } from '../abi/user-error.js';
-import type { TraceLoss } from '../traces/model.js';
+import { count, describeLosses } from './losses.js';
 import { formatSeconds, formatSize, parseDuration, parseSize } from './quantity.js';
 import { defineVerb } from './verb.js';
 
@@ -101,35 +100,7 @@ function summaryLines(outcome: RecordOutcome): string[] {
   if (stoppedBy !== 'driver-exit') parts.push(`stopped by ${stoppedBy}`);
   if (waitedNs >= 1e6) parts.push(`the driver waited ${formatSeconds(waitedNs / 1e9)} for the recorder (${count(waits, 'time')})`);
   const lines = [parts.join(', ')];
-  if (losses.length > 0) lines.push(`lost: ${losses.map(describeLoss).join('; ')}`);
+  if (losses.length > 0) lines.push(`lost: ${describeLosses(losses)}`);
   if (events === 0) lines.push('the driver made no VFIO call; is it the right program, and does it reach its device through VFIO?');
   return lines;
-}
-
-function count(number: number, what: string): string {
-  return `${number.toLocaleString('en-US')} ${what}${number === 1 ? '' : 's'}`;
-}
-
-function describeLoss({ cause, events, bytes, detail }: TraceLoss): string {
-  const events_ = count(events, 'event');
-  switch (cause) {
-    case LossCause.RING_FULL:
-      return `${events_} while the buffer was full (a larger --buffer, or --when-full block, keeps them)`;
-    case LossCause.NO_COLLECTOR:
-      return `${events_} while nobody emptied the full buffer`;
-    case LossCause.NO_RING:
-      return `${events_} of threads that found no buffer left (a smaller --buffer makes more of them)`;
-    case LossCause.SHIM:
-      return `${events_} that the shim could not record`;
-    case LossCause.PAYLOAD:
-      return `${formatSize(bytes)} of data that went with events${detail === '' ? '' : `, ${detail}`}`;
-    case LossCause.TORN:
-      return `${events_} that a thread was writing when it ended`;
-    case LossCause.WRITE:
-      return `${events_} that could not be written (${detail})`;
-    case LossCause.UNSEEN:
-      return `all that was done through ${escapeText(detail)}, which the recorder did not see opened`;
-    default:
-      return `${events_} (${cause})`;
-  }
 }

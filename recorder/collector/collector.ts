@@ -17,6 +17,10 @@ const HOLD_MS = 20;
 const SLICE = 32768;
 const IDLE_LEAST_MS = 1;
 const IDLE_MOST_MS = 20;
+/** Between two looks at rings that are being filled. */
+const REST_MS = 4;
+/** Share of a ring that is waiting to be read: from here on there is no rest. */
+const HURRY = 1 / 16;
 const HEARTBEAT_MS = 50;
 /** A slow driver's events are in the file after this at the latest. */
 const BATCH_AGE_MS = 5000;
@@ -99,8 +103,9 @@ export class Collector {
         const busy = await this.round(false);
         if (this.sink?.limitReached === true) this.stop('max-size');
         idle = busy ? IDLE_LEAST_MS : Math.min(idle * 2, IDLE_MOST_MS);
-        if (busy) await nextTurn();
-        else await this.pause(idle);
+        // A look costs the same whatever it finds: rings that have room yet are left to fill a little.
+        if (this.rings.some((ring) => ring.backlog() > HURRY)) await nextTurn();
+        else await this.pause(busy ? REST_MS : idle);
       }
       await this.drain();
       return this.stopping ?? '';
@@ -218,24 +223,37 @@ export class Collector {
     const { translator, shares } = this;
     const batch = sink.batch;
     let taken = 0;
+    let turn = SLICE;
     for (let ring = heap.top; ring !== undefined && ring.key <= until; ring = heap.top) {
       if (batch.length === 0) sink.batchSince = now;
       const share = shares[ring.index] as Share;
-      if (ring.position >= share.position || ring.sideDone >= share.side || !translator.append(ring, batch)) {
+      const room = ring.position < share.position && ring.sideDone < share.side;
+      const key = ring.key;
+      let count = 0;
+      if (room) {
+        count = translator.appendPlain(ring, batch, Math.min(until, heap.secondKey), share.position);
+        if (count === 0 && translator.append(ring, batch)) {
+          count = 1;
+          ring.advance();
+        }
+      }
+      if (count === 0) {
         // More than a chunk may hold, in one record: only a damaged ring says so.
         if (batch.length === 0) ring.dropPayload();
         else await this.flush(sink);
         if (sink.limitReached) return taken;
         continue;
       }
-      if (ring.key < this.lastKey && ring !== this.lastRing) this.lateEvents += 1;
+      if (key < this.lastKey && ring !== this.lastRing) this.lateEvents += 1;
       else this.lastKey = ring.key;
       this.lastRing = ring;
-      ring.advance();
-      taken += 1;
+      taken += count;
       if (ring.present(now)) heap.sink();
       else heap.pop();
-      if (taken % SLICE === 0) await nextTurn();
+      if (taken >= turn) {
+        turn = taken + SLICE;
+        await nextTurn();
+      }
     }
     return taken;
   }

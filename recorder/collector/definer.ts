@@ -19,6 +19,10 @@ function none(): Lists {
   return { processes: [], threads: [], objects: [], modules: [], sites: [], devices: [], mmioSites: [] };
 }
 
+export function siteSlot(process: number, low: number): number {
+  return (low ^ (low >>> 12) ^ (process << 5)) & (CACHE - 1);
+}
+
 /** Gives ids to what events refer to, and keeps what the file has not been told yet. */
 export class Definer {
   private pending = none();
@@ -35,10 +39,13 @@ export class Definer {
   private lastModule = 0;
   private lastSite = 0;
 
-  private readonly cacheLow = new Uint32Array(CACHE);
-  private readonly cacheHigh = new Uint32Array(CACHE);
-  private readonly cacheProcess = new Uint32Array(CACHE);
-  private readonly cacheId = new Uint32Array(CACHE);
+  /** Sites that were asked for lately, in the slot that `siteSlot` gives: for Translator.appendPlain. */
+  readonly siteCache = {
+    low: new Uint32Array(CACHE),
+    high: new Uint32Array(CACHE),
+    process: new Uint32Array(CACHE),
+    id: new Uint32Array(CACHE),
+  };
 
   /** A site whose mapping is not known: the process's map may have changed. */
   onUnknownSite: (process: number) => void = () => undefined;
@@ -175,9 +182,10 @@ export class Definer {
   /** Id of an instruction address, given as its low 32 and high 16 bits. */
   site(process: number, low: number, high: number): number {
     if (low === 0 && high === 0) return 0;
-    const slot = (low ^ (low >>> 12) ^ (process * 2654435761)) & (CACHE - 1);
-    if (this.cacheLow[slot] === low && this.cacheHigh[slot] === high && this.cacheProcess[slot] === process) {
-      return this.cacheId[slot] as number;
+    const cache = this.siteCache;
+    const slot = siteSlot(process, low);
+    if (cache.low[slot] === low && cache.high[slot] === high && cache.process[slot] === process) {
+      return cache.id[slot] as number;
     }
     const address = high * 4294967296 + low;
     const sites = this.sitesOf(process);
@@ -189,10 +197,10 @@ export class Definer {
       sites.set(address, id);
       this.defineSite({ id, process, address: BigInt(address), module: 0, moduleOffset: 0n });
     }
-    this.cacheLow[slot] = low;
-    this.cacheHigh[slot] = high;
-    this.cacheProcess[slot] = process;
-    this.cacheId[slot] = id;
+    cache.low[slot] = low;
+    cache.high[slot] = high;
+    cache.process[slot] = process;
+    cache.id[slot] = id;
     return id;
   }
 

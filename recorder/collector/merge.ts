@@ -13,6 +13,14 @@ export class MergeHeap {
     return this.heap.length;
   }
 
+  /** Key of the ring that comes after the top one. */
+  get secondKey(): number {
+    const left = this.heap[1];
+    const right = this.heap[2];
+    if (left === undefined) return Number.POSITIVE_INFINITY;
+    return right !== undefined && right.key < left.key ? right.key : left.key;
+  }
+
   clear(): void {
     this.heap.length = 0;
   }

@@ -52,7 +52,8 @@ export class RingReader {
   private readonly block = new Uint8Array(BLOCK_RECORDS * RECORD_BYTES);
   /** Of the block: 16 words a record. */
   readonly words = new Uint32Array(this.block.buffer);
-  private blockEnd = 0;
+  /** Position after the last record that is copied out. */
+  blockEnd = 0;
 
   /** Word index of the present record. */
   at = 0;
@@ -87,8 +88,8 @@ export class RingReader {
   private stuckSince = 0;
   private acceptIntentAt = -1;
 
-  private baseLow = 0;
-  private baseHigh = 0;
+  baseLow = 0;
+  baseHigh = 0;
 
   window = new Uint8Array(0);
   private windowView = new DataView(this.window.buffer);
@@ -187,6 +188,11 @@ export class RingReader {
     return Math.max((this.head - this.released) / this.records, (this.sideHead - this.sideReleased) / this.sideBytes);
   }
 
+  /** Share of the ring that was not read when it was last looked at. */
+  backlog(): number {
+    return (this.head - this.position) / this.records;
+  }
+
   /** Share of the ring that was read, and can be given back once it is in the file. */
   unwritten(): number {
     return Math.max(
@@ -255,11 +261,13 @@ export class RingReader {
     }
   }
 
-  advance(): void {
-    this.lastEnteredLow = this.words[this.at] as number;
-    this.lastEnteredHigh = this.words[this.at + 1] as number;
-    this.position += 1;
-    this.at += WORDS;
+  /** Passes over the present record, and over `count - 1` more that have no payload. */
+  advance(count = 1): void {
+    const last = this.at + (count - 1) * WORDS;
+    this.lastEnteredLow = this.words[last] as number;
+    this.lastEnteredHigh = this.words[last + 1] as number;
+    this.position += count;
+    this.at = last + WORDS;
     if (this.chainEnd > this.sideDone) this.sideDone = this.chainEnd;
     this.chainEnd = 0;
   }

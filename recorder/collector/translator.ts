@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { ObjectKind, PayloadRole, RecordFlag, RecordKind, SegmentFlag, SITE_MASK } from '../../abi/wire/record.js';
+import { ObjectKind, PayloadRole, RECORD_BYTES, RecordFlag, RecordKind, SegmentFlag, SITE_MASK } from '../../abi/wire/record.js';
 import { type EventBatch, PAYLOAD_CUT, PAYLOAD_FAULT, PAYLOAD_REDACTED } from '../../traces/columns.js';
 import type { RecordingClock } from './clock.js';
-import type { Definer } from './definer.js';
+import { type Definer, siteSlot } from './definer.js';
 import { bdfOfName, bdfOfNode, describeDevice } from './devices.js';
 import { parseMaps, readBuildId } from './mappings.js';
 import type { RingReader } from './ring.js';
@@ -17,6 +17,15 @@ export interface ProcessEvents {
   exited(process: number, status: number): void;
   killed(process: number, signal: number): void;
 }
+
+/** Kinds that nothing is learnt from: what a busy driver does all the time. */
+const PLAIN = new Uint8Array(256);
+for (const kind of [RecordKind.READ, RecordKind.WRITE, RecordKind.LOAD, RecordKind.STORE, RecordKind.UPDATE, RecordKind.WAKE]) {
+  PLAIN[kind] = 1;
+}
+/** A record that `append` must see: it has payload, or a duration of more than 32 bits. */
+const NOT_PLAIN = (RecordFlag.PAYLOAD | RecordFlag.LONG) << 8;
+const WORDS = RECORD_BYTES / 4;
 
 const decoder = new TextDecoder();
 
@@ -33,6 +42,74 @@ export class Translator {
     this.definer = definer;
     this.clock = clock;
     this.processes = processes;
+  }
+
+  /**
+   * Takes the present record and those after it as long as they are plain, copied out, at sites that are known, and
+   * completed before `until`: the same as `append` and `advance` for each, several times as fast. Answers how many, and
+   * leaves ring.key at the last one's.
+   */
+  appendPlain(ring: RingReader, batch: EventBatch, until: number, end: number): number {
+    const words = ring.words;
+    const { kind, flags, thread, object, fd, op, errno, site } = batch;
+    const { timeWords, durationWords, offsetWords, valueWords, resultWords } = batch;
+    const { low, high, process: processes, id } = this.definer.siteCache;
+    const { baseLow, baseHigh, process } = ring;
+    const threadId = this.threadOf(ring);
+    const most = Math.min(ring.blockEnd, end) - ring.position;
+    const first = batch.length;
+    const rows = Math.min(most, batch.capacity - first);
+    let key = ring.key;
+    let at = ring.at;
+    let taken = 0;
+    for (; taken < rows; taken++, at += WORDS) {
+      const kindWord = words[at + 14] as number;
+      if (PLAIN[kindWord & 0xff] === 0 || (kindWord & NOT_PLAIN) !== 0) break;
+      const duration = words[at + 10] as number;
+      const since =
+        ((words[at + 1] as number) - baseHigh) * 4294967296 + ((words[at] as number) - baseLow) + duration;
+      const time = since < 0 ? 0 : since;
+      if (time > key) {
+        if (time > until) break;
+        key = time;
+      }
+      const siteLow = words[at + 2] as number;
+      const siteHigh = words[at + 3] as number;
+      let siteId = 0;
+      if (siteLow !== 0) {
+        const slot = siteSlot(process, siteLow);
+        if (low[slot] !== siteLow || high[slot] !== (siteHigh & SITE_HIGH) || processes[slot] !== process) break;
+        siteId = id[slot] as number;
+      } else if ((siteHigh & SITE_HIGH) !== 0) {
+        break;
+      }
+      const row = first + taken;
+      const twice = row * 2;
+      kind[row] = kindWord;
+      flags[row] = (kindWord >>> 8) & KEPT_FLAGS;
+      thread[row] = threadId;
+      object[row] = words[at + 11] as number;
+      fd[row] = words[at + 13] as number;
+      op[row] = words[at + 12] as number;
+      timeWords[twice] = time;
+      timeWords[twice + 1] = time / 4294967296;
+      durationWords[twice] = duration;
+      durationWords[twice + 1] = 0;
+      offsetWords[twice] = words[at + 4] as number;
+      offsetWords[twice + 1] = words[at + 5] as number;
+      valueWords[twice] = words[at + 6] as number;
+      valueWords[twice + 1] = words[at + 7] as number;
+      resultWords[twice] = words[at + 8] as number;
+      resultWords[twice + 1] = words[at + 9] as number;
+      errno[row] = siteHigh >>> 16;
+      site[row] = siteId;
+    }
+    if (taken > 0) {
+      batch.length = first + taken;
+      ring.key = key;
+      ring.advance(taken);
+    }
+    return taken;
   }
 
   /** False when the batch has no room for it; the record is still to be taken then. */

@@ -5,13 +5,14 @@
  *
  *	ring-producer DIR THREADS RATE COUNT [PAYLOAD]
  *
- * RATE: events a second of each thread, 0: as fast as it goes. COUNT: events of each thread, 0: until it is killed.
+ * DIR "-": the session that the environment names. RATE: events a second of each thread, 0: as fast as it goes. COUNT: events of each thread, 0: until it is killed.
  * PAYLOAD: bytes that go with every 16th event. Prints "events E seconds S waits W waited-ns N max-wait-ns M".
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,7 +138,7 @@ static bool wait_for_room(struct producer *self, uint64_t side)
 	while (!room(self, side)) {
 		struct timespec pause = { 0, 50000 };
 
-		if (control->state == VFIOTAPE_STOPPED)
+		if (control->state == VFIOTAPE_STOPPED || (kill((pid_t)control->collector_pid, 0) && errno == ESRCH))
 			return false;
 		nanosleep(&pause, NULL);
 	}
@@ -205,11 +206,11 @@ static void *produce(void *argument)
 	for (uint64_t n = 0; !count || n < count; n++) {
 		bool with = payload_bytes && n % PAYLOAD_EVERY == 0;
 
-		record.entered = ticks();
+		record.duration = (uint32_t)(1000 + n * 7919 % 512);
+		record.entered = ticks() - record.duration;
 		record.site_errno = 0x401000 + n % 24 * 16;
 		record.offset = 0x70000000000 + n % 64 * 4;
 		record.value = n;
-		record.duration = (uint32_t)(1000 + n * 7919 % 512);
 		if (with)
 			memcpy(bytes, &n, sizeof(n));
 		if (!put(self, &record, with ? bytes : NULL, payload_bytes, VFIOTAPE_ROLE_DATA))
@@ -265,7 +266,9 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: ring-producer DIR THREADS RATE COUNT [PAYLOAD]\n");
 		return 2;
 	}
-	directory = argv[1];
+	directory = strcmp(argv[1], "-") ? argv[1] : getenv("VFIOTAPE_SESSION");
+	if (!directory)
+		return 2;
 	threads = (uint32_t)atoi(argv[2]);
 	rate = strtoull(argv[3], NULL, 10);
 	count = strtoull(argv[4], NULL, 10);
