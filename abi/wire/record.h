@@ -153,7 +153,8 @@ enum vfiotape_role {
 	VFIOTAPE_ROLE_EXE = 8,
 	VFIOTAPE_ROLE_ARGV = 9,    /* NUL-separated */
 	VFIOTAPE_ROLE_MAPS = 10,   /* the executable lines of /proc/self/maps */
-	VFIOTAPE_ROLE_KIND = 11,   /* u32 enum vfiotape_object_kind of a new object; u32 second object: the eventfd in an IRQFD … */
+	VFIOTAPE_ROLE_KIND = 11,   /* pairs of u32: enum vfiotape_object_kind, object id. OPEN, RECV_FD, UNSEEN: of the record's object (id 0);
+				      IOCTL: the object that it made, or each eventfd in the order given, { 0, 0 } where there is none */
 };
 
 /* --- a ring: one thread writes, the collector reads ---------------------------------------------------------------

@@ -16,6 +16,7 @@
 
 uint64_t objects_low[OBJECTS_LOW];
 uint64_t *objects_high[VFIOTAPE_FDS_MAX / OBJECTS_LOW];
+uint32_t objects_any;
 uint32_t objects_interrupts;
 
 static uint64_t *block_for(unsigned int fd)
@@ -58,11 +59,14 @@ void object_set(int fd, union object_entry entry)
 {
 	uint64_t *block;
 
+	if (!objects_are_ours())
+		return;
 	if ((unsigned int)fd >= VFIOTAPE_FDS_MAX || !(block = block_for((unsigned int)fd))) {
 		shim_count_loss(&shim_session.control->lost_other, 1);
 		return;
 	}
 	__atomic_store_n(&block[(unsigned int)fd % OBJECTS_LOW], entry.word, __ATOMIC_RELAXED);
+	objects_any = 1;
 	save_entry(fd, entry);
 }
 
@@ -390,32 +394,40 @@ static void inherit_one(int fd, void *context)
 {
 	int file = *(const int *)context;
 	union object_entry entry = { .word = 0 };
+	uint64_t *block;
 
 	if ((unsigned int)fd >= VFIOTAPE_FDS_MAX ||
 	    raw_pread(file, &entry.fd, sizeof(entry.fd), FDS_OFFSET + (uint64_t)fd * sizeof(entry.fd)) !=
 		    sizeof(entry.fd) ||
 	    !entry.word || !consistent(entry.fd.kind, object_kind_of_link(fd)))
 		return;
-	block_for((unsigned int)fd)[(unsigned int)fd % OBJECTS_LOW] = entry.word;
+	block = block_for((unsigned int)fd);
+	if (!block)
+		return;
+	block[(unsigned int)fd % OBJECTS_LOW] = entry.word;
+	objects_any = 1;
 	if (entry.fd.flags & OBJECT_INTERRUPT)
 		objects_interrupts = 1;
 }
 
-void objects_inherit(uint32_t pid, uint32_t parent)
+bool objects_inherit(uint32_t pid, uint32_t parent)
 {
 	char path[SHIM_PATH_MAX + 32];
+	bool former;
 	int file;
 
 	shim_file_path(path, "/process.", pid, 1);
 	file = raw_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-	if (file < 0) {
+	former = file >= 0;
+	if (!former) {
 		shim_file_path(path, "/process.", parent, 1);
 		file = raw_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
 	}
 	if (file < 0)
-		return;
+		return false;
 	objects_each_open(inherit_one, &file);
 	raw_close(file);
+	return former;
 }
 
 static void save_one(int fd, union object_entry entry, void *context)

@@ -22,6 +22,8 @@ union object_entry {
 
 extern uint64_t objects_low[OBJECTS_LOW];
 extern uint64_t *objects_high[VFIOTAPE_FDS_MAX / OBJECTS_LOW];
+/* Something that matters was open at some time: this process, or the image before it, is of interest. */
+extern uint32_t objects_any;
 /* Some eventfd has been tied to an interrupt: before that no wait needs to be looked at. */
 extern uint32_t objects_interrupts;
 
@@ -83,8 +85,11 @@ union object_entry object_adopt(int fd);
 union object_entry object_received(int fd);
 /* All descriptors of /proc/self/fd: VFIO ones without an entry are adopted. */
 void objects_find_unseen(void);
-/* After an exec or a spawn: takes over the entries that a former image, or the parent, left for descriptors still open. */
-void objects_inherit(uint32_t pid, uint32_t parent);
+/*
+ * After an exec or a spawn: takes over the entries that a former image, or the parent, left for descriptors still open.
+ * True when there was a former image of this process.
+ */
+bool objects_inherit(uint32_t pid, uint32_t parent);
 /* Writes every entry to an open process.PID. */
 void objects_save(int file);
 

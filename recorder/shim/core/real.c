@@ -6,6 +6,13 @@
 
 struct real_functions real_functions;
 
+static epoll_pwait2_function epoll_pwait2_;
+
+epoll_pwait2_function real_epoll_pwait2(void)
+{
+	return epoll_pwait2_;
+}
+
 COLD void real_resolve(void)
 {
 	int saved = errno;
@@ -16,7 +23,8 @@ COLD void real_resolve(void)
 	missing |= !real_functions.name##_;
 	REAL_FUNCTIONS(REAL_LOOK_UP)
 #undef REAL_LOOK_UP
-	if (missing)
+	epoll_pwait2_ = (epoll_pwait2_function)dlsym(RTLD_NEXT, "epoll_pwait2");
+	if (missing || !epoll_pwait2_)
 		dlerror(); /* not for the driver to find */
 	errno = saved;
 }

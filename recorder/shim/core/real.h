@@ -53,6 +53,10 @@ struct real_functions {
 
 extern struct real_functions real_functions;
 
+/* Not in every glibc that the shim may meet: NULL where it is missing. */
+typedef int (*epoll_pwait2_function)(int, struct epoll_event *, int, const struct timespec *, const sigset_t *);
+epoll_pwait2_function real_epoll_pwait2(void);
+
 /* Looks all of them up; by our constructor, or by whoever calls before it. */
 void real_resolve(void);
 

@@ -392,6 +392,31 @@ static struct ring_thread *claim_free(int tid)
 	return NULL;
 }
 
+/* The image that exec replaced left its threads' rings behind, owned by a pid that is alive: ours. */
+void ring_release_former_image(uint32_t pid)
+{
+	struct vfiotape_control *control = shim_session.control;
+	struct vfiotape_ring_header header;
+
+	for (uint32_t index = 0; index < control->ring_limit && index < VFIOTAPE_RINGS_MAX; index++) {
+		uint32_t owned = VFIOTAPE_RING_OWNED;
+		char path[SHIM_PATH_MAX + 32];
+		int file;
+
+		if (__atomic_load_n(&control->ring_state[index], __ATOMIC_ACQUIRE) != VFIOTAPE_RING_OWNED)
+			continue;
+		shim_file_path(path, "/ring.", index, 3);
+		file = raw_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+		if (file < 0)
+			continue;
+		if (raw_pread(file, &header, sizeof(header), 0) == sizeof(header) &&
+		    header.magic == VFIOTAPE_RING_MAGIC && header.pid == pid)
+			__atomic_compare_exchange_n(&control->ring_state[index], &owned, VFIOTAPE_RING_LEFT, false,
+						    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+		raw_close(file);
+	}
+}
+
 static struct ring_thread *claim_blocked(void)
 {
 	struct ring_thread *ring = ring_tls;
@@ -435,6 +460,12 @@ COLD struct ring_thread *ring_claim(void)
 
 	if (shim_session.mode == SHIM_PASSIVE)
 		return NULL;
+	ring = ring_tls;
+	if (ring && ring->header && shim_session.memory_sharers)
+		return (uint32_t)raw_getpid() == shim_process.pid &&
+				       shim_session.control->state == VFIOTAPE_RECORDING ?
+			       ring :
+			       NULL;
 	/* A handler that recorded while its thread claims would claim a second ring; it waits these microseconds. */
 	raw4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&before, 8);
 	ring = claim_blocked();

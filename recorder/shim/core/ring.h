@@ -52,6 +52,7 @@ void ring_write_clock(struct ring_thread *ring);
 /* Writes a chain and returns true with its position / 8; false when it had to be dropped (and was counted). */
 bool ring_write_chain(struct ring_thread *ring, struct ring_segment *segments, unsigned int count, uint32_t *payload);
 void ring_leave(struct ring_thread *ring);
+void ring_release_former_image(uint32_t pid);
 
 /* This thread's ring, or NULL: nothing is recorded. */
 ALWAYS_INLINE struct ring_thread *ring_enter(void)

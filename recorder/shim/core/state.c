@@ -146,7 +146,8 @@ void shim_attach_process(void)
 	/* A forked child has its parent's table by copy; an image after exec finds what was left for it. */
 	if (!shim_session.inherited) {
 		shim_session.inherited = 1;
-		objects_inherit(pid, shim_process.parent);
+		if (objects_inherit(pid, shim_process.parent))
+			ring_release_former_image(pid);
 	}
 	__atomic_store_n(&shim_process.pid, pid, __ATOMIC_RELEASE);
 	shim_write_process_file();

@@ -31,6 +31,9 @@ struct call_origin {
 #define RAW_PICK(n, a, b, c, d, e, f, ...) raw6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 #define raw_syscall(...) RAW_PICK(__VA_ARGS__, 0, 0, 0, 0, 0, 0)
 
+/* After an open, in whatever form; errno is given. */
+void record_opened(int fd, const char *path, int flags, mode_t mode, uint64_t entered, uint64_t left, int error,
+		   struct call_origin how);
 int recorded_openat(int directory, const char *path, int flags, mode_t mode, struct call_origin how);
 int recorded_close(int fd, struct call_origin how);
 int recorded_close_range(unsigned int first, unsigned int last, int flags, struct call_origin how);

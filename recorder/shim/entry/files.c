@@ -9,7 +9,7 @@ int pidfd_getfd(int pidfd, int target, unsigned int flags); /* sys/pidfd.h, sinc
 
 /* --- open --------------------------------------------------------------------------------------------------------- */
 
-static void record_open(int fd, const char *path, int flags, mode_t mode, uint64_t entered, uint64_t left, int error,
+void record_opened(int fd, const char *path, int flags, mode_t mode, uint64_t entered, uint64_t left, int error,
 			struct call_origin how)
 {
 	enum vfiotape_object_kind kind = VFIOTAPE_OBJECT_NONE;
@@ -74,7 +74,7 @@ static void record_open(int fd, const char *path, int flags, mode_t mode, uint64
 		int error_ = errno;                                                                                    \
                                                                                                                        \
 		if (likely(shim_session.mode != SHIM_PASSIVE))                                                         \
-			record_open(fd_, path, flags, mode_bits, entered_, left_, error_, ORIGIN);                        \
+			record_opened(fd_, path, flags, mode_bits, entered_, left_, error_, ORIGIN);                        \
 		return fd_;                                                                                            \
 	} while (0)
 
@@ -146,7 +146,7 @@ int recorded_openat(int directory, const char *path, int flags, mode_t mode, str
 	uint64_t left = shim_clock();
 	int error = errno;
 
-	record_open(fd, path, flags, mode, entered, left, error, how);
+	record_opened(fd, path, flags, mode, entered, left, error, how);
 	return fd;
 }
 

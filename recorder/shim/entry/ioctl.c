@@ -70,12 +70,7 @@ int any_ioctl(int fd, unsigned long request, unsigned long argument, struct call
 		if (likely(IOCTL_TYPE(request) != VFIO_TYPE || shim_session.mode == SHIM_PASSIVE))
 			return PERFORM(how, ioctl, SYS_ioctl, fd, request, argument);
 		/* A VFIO request on a descriptor that we never saw born: perhaps it is a VFIO one. */
-		{
-			int saved = errno;
-
-			entry = object_adopt(fd);
-			errno = saved;
-		}
+		entry = object_adopt(fd);
 	}
 	if (!ioctl_is_recorded(entry.fd.kind, (uint32_t)request))
 		return PERFORM(how, ioctl, SYS_ioctl, fd, request, argument);

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * poll, select, epoll: when the driver wakes for an interrupt. What is stamped is the wake-up, with what was ready; the
+ * eventfd's counter follows in its read. A relay or an observer thread would stamp a microsecond or two earlier and
+ * slow the driver by more.
+ */
+#include "calls.h"
+
+#define WATCHING unlikely(__atomic_load_n(&objects_interrupts, __ATOMIC_RELAXED))
+
+static void record_wake(int fd, union object_entry entry, uint64_t events, int result, struct wait_origin wait,
+			uint64_t left)
+{
+	struct ring_thread *ring = ring_enter();
+	struct ring_event event = {
+		.entered = wait.entered,
+		.left = left,
+		.site = wait.how.site,
+		.value = events,
+		.result = (uint64_t)(int64_t)result,
+		.object = entry.fd.object,
+		.op = (uint32_t)wait.op,
+		.fd = fd,
+		.kind = VFIOTAPE_WAKE,
+		.flags = wait.how.flags,
+	};
+
+	if (ring)
+		ring_write(ring, &event);
+}
+
+void record_ready_poll(const struct pollfd *fds, nfds_t count, int result, struct wait_origin wait)
+{
+	uint64_t left = shim_clock();
+
+	for (nfds_t i = 0; i < count; i++) {
+		union object_entry entry;
+
+		if (!fds[i].revents)
+			continue;
+		entry = object_of(fds[i].fd);
+		if (unlikely(entry.fd.flags & OBJECT_INTERRUPT))
+			record_wake(fds[i].fd, entry, (uint16_t)fds[i].revents, result, wait, left);
+	}
+}
+
+void record_ready_select(int count, const fd_set *readable, int result, struct wait_origin wait)
+{
+	uint64_t left = shim_clock();
+
+	for (int fd = 0; readable && fd < count; fd++) {
+		union object_entry entry = object_of(fd);
+
+		/* A set may be larger than FD_SETSIZE: its words are looked at, not FD_ISSET's checked form. */
+		if (unlikely(entry.fd.flags & OBJECT_INTERRUPT) &&
+		    ((const uint64_t *)readable)[fd / 64] & 1ull << (fd % 64))
+			record_wake(fd, entry, POLLIN, result, wait, left);
+	}
+}
+
+void record_ready_epoll(int epoll, const struct epoll_event *events, int result, struct wait_origin wait)
+{
+	uint64_t left = shim_clock();
+
+	for (int i = 0; i < result; i++) {
+		int fd = epoll_map_find(epoll, events[i].data.u64);
+		union object_entry entry = object_of(fd);
+
+		if (unlikely(entry.fd.flags & OBJECT_INTERRUPT))
+			record_wake(fd, entry, events[i].events, result, wait, left);
+	}
+}
+
+#define WAIT_BEGIN(op_) struct wait_origin wait = { ORIGIN, WATCHING ? shim_clock() : 0, op_ }
+
+EXPORT int poll(struct pollfd *fds, nfds_t count, int timeout)
+{
+	WAIT_BEGIN(VFIOTAPE_WAIT_POLL);
+	int result = REAL(poll)(fds, count, timeout);
+
+	if (result > 0 && wait.entered)
+		record_ready_poll(fds, count, result, wait);
+	return result;
+}
+
+EXPORT int __poll(struct pollfd *fds, nfds_t count, int timeout) __attribute__((alias("poll")));
+
+EXPORT int __poll_chk(struct pollfd *fds, nfds_t count, int timeout, size_t size)
+{
+	WAIT_BEGIN(VFIOTAPE_WAIT_POLL);
+	int result = REAL(__poll_chk)(fds, count, timeout, size);
+
+	if (result > 0 && wait.entered)
+		record_ready_poll(fds, count, result, wait);
+	return result;
+}
+
+EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask)
+{
+	WAIT_BEGIN(VFIOTAPE_WAIT_PPOLL);
+	int result = REAL(ppoll)(fds, count, timeout, mask);
+
+	if (result > 0 && wait.entered)
+		record_ready_poll(fds, count, result, wait);
+	return result;
+}
+
+EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask,
+		       size_t size)
+{
+	WAIT_BEGIN(VFIOTAPE_WAIT_PPOLL);
+	int result = REAL(__ppoll_chk)(fds, count, timeout, mask, size);
+
+	if (result > 0 && wait.entered)
+		record_ready_poll(fds, count, result, wait);
+	return result;
+}
+
+EXPORT int select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, struct timeval *timeout)
+{
+	WAIT_BEGIN(VFIOTAPE_WAIT_SELECT);
+	int result = REAL(select)(count, readable, writable, exceptional, timeout);
+
+	if (result > 0 && wait.entered)
+		record_ready_select(count, readable, result, wait);
+	return result;
+}
+
+EXPORT int __select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, struct timeval *timeout)
+	__attribute__((alias("select")));
+
+EXPORT int pselect(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, const struct timespec *timeout,
+		   const sigset_t *mask)
+{
+	WAIT_BEGIN(VFIOTAPE_WAIT_PSELECT);
+	int result = REAL(pselect)(count, readable, writable, exceptional, timeout, mask);
+
+	if (result > 0 && wait.entered)
+		record_ready_select(count, readable, result, wait);
+	return result;
+}
+
+/* --- epoll -------------------------------------------------------------------------------------------------------- */
+
+int recorded_epoll_create(int flags, struct call_origin how)
+{
+	int fd = PERFORM(how, epoll_create1, SYS_epoll_create1, flags);
+
+	/* Known, so that its close takes its part of the map with it. */
+	if (fd >= 0 && shim_session.mode == SHIM_RECORDING && objects_are_ours())
+		object_add(fd, VFIOTAPE_OBJECT_EPOLL);
+	return fd;
+}
+
+EXPORT int epoll_create1(int flags)
+{
+	return recorded_epoll_create(flags, ORIGIN);
+}
+
+EXPORT int epoll_create(int size)
+{
+	if (size <= 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	return recorded_epoll_create(0, ORIGIN);
+}
+
+/* Once in a process: some interrupt's wake-ups will not be seen. */
+static void lost_track(void)
+{
+	static uint32_t told;
+	struct ring_thread *ring;
+
+	if (__atomic_exchange_n(&told, 1, __ATOMIC_RELAXED) || !(ring = ring_enter()))
+		return;
+	ring_write(ring, &(struct ring_event){
+				 .entered = shim_clock(),
+				 .offset = VFIOTAPE_LOSS_INTERNAL,
+				 .value = 1,
+				 .op = VFIOTAPE_LOSS_INTERNAL,
+				 .fd = -1,
+				 .kind = VFIOTAPE_LOST,
+			 });
+	shim_count_loss(&shim_session.control->lost_other, 1);
+}
+
+int any_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event, struct call_origin how)
+{
+	int result = PERFORM(how, epoll_ctl, SYS_epoll_ctl, epoll, op, fd, event);
+
+	/* All eventfds, since a driver may wait first and tie the interrupt later. */
+	if (likely(result != 0 || object_of(fd).fd.kind != VFIOTAPE_OBJECT_EVENTFD))
+		return result;
+	if (op == EPOLL_CTL_DEL)
+		epoll_map_remove(epoll, fd);
+	else if (!epoll_map_set(epoll, fd, event->data.u64))
+		lost_track();
+	return result;
+}
+
+EXPORT int epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
+{
+	return any_epoll_ctl(epoll, op, fd, event, ORIGIN);
+}
+
+EXPORT int epoll_wait(int epoll, struct epoll_event *events, int most, int timeout)
+{
+	WAIT_BEGIN(VFIOTAPE_WAIT_EPOLL);
+	int result = REAL(epoll_wait)(epoll, events, most, timeout);
+
+	if (result > 0 && wait.entered)
+		record_ready_epoll(epoll, events, result, wait);
+	return result;
+}
+
+EXPORT int epoll_pwait(int epoll, struct epoll_event *events, int most, int timeout, const sigset_t *mask)
+{
+	WAIT_BEGIN(VFIOTAPE_WAIT_EPOLL_PWAIT);
+	int result = REAL(epoll_pwait)(epoll, events, most, timeout, mask);
+
+	if (result > 0 && wait.entered)
+		record_ready_epoll(epoll, events, result, wait);
+	return result;
+}
+
+int epoll_pwait2(int epoll, struct epoll_event *events, int most, const struct timespec *timeout, const sigset_t *mask);
+
+EXPORT int epoll_pwait2(int epoll, struct epoll_event *events, int most, const struct timespec *timeout,
+			const sigset_t *mask)
+{
+	WAIT_BEGIN(VFIOTAPE_WAIT_EPOLL_PWAIT2);
+	int result;
+
+	if (real_epoll_pwait2()) /* since glibc 2.35 */
+		result = real_epoll_pwait2()(epoll, events, most, timeout, mask);
+	else
+		result = (int)LIBC_RESULT(raw6(SYS_epoll_pwait2, epoll, (long)events, most, (long)timeout, (long)mask, 8));
+	if (result > 0 && wait.entered)
+		record_ready_epoll(epoll, events, result, wait);
+	return result;
+}
