@@ -49,7 +49,8 @@ export function findIoctl(objectKind: number, request: number): Ioctl | undefine
 export function ioctlsNamed(name: string): readonly { readonly kind: number; readonly request: number }[] {
   const found: { kind: number; request: number }[] = [];
   for (const [number, table] of tables) {
-    for (const entry of table.values()) if (entry.name === name) found.push({ kind: number, request: entry.request });
+    for (const entry of table.values())
+      if (entry.name === name) found.push({ kind: number, request: entry.request });
   }
   return found;
 }

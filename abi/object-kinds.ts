@@ -13,6 +13,7 @@ export const IOMMUFD = 6;
 export const EVENTFD = 7;
 export const MIGRATION = 8;
 export const LYON_DEVICE = 12;
+export const SYSFS = 14;
 export const KVM = 15;
 export const KVM_VM = 16;
 

@@ -39,7 +39,8 @@ export function hexBytes(bytes: Uint8Array, limit = 32): string {
 }
 
 // C0 and C1 controls, DEL, and what would reorder or hide text on a terminal (bidirectional and zero-width marks).
-const unsafe = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udfff]/u;
+const unsafe =
+  /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udfff]/u;
 const unsafeAll = new RegExp(unsafe.source, 'gu');
 
 /** Text of a trace is foreign: nothing of it may steer the reader's terminal or break a line in two. */

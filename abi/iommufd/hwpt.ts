@@ -15,7 +15,12 @@ export const HWPT_FLAGS = flagTable('IOMMU_HWPT_', {
   ALLOC_PASID: 8,
 });
 
-export const HWPT_DATA_TYPES = valueTable('IOMMU_HWPT_DATA_', { NONE: 0, VTD_S1: 1, ARM_SMMUV3: 2, AMD_GUEST: 3 });
+export const HWPT_DATA_TYPES = valueTable('IOMMU_HWPT_DATA_', {
+  NONE: 0,
+  VTD_S1: 1,
+  ARM_SMMUV3: 2,
+  AMD_GUEST: 3,
+});
 
 /** 40 bytes in Linux 6.7, 48 with fault_id. */
 export const HWPT_ALLOC = struct('iommu_hwpt_alloc', 48, {

@@ -8,7 +8,11 @@ const size = u32(0);
 const flags = u32(4, { hex: true, hidden: true });
 const reserved = { hidden: true, c: '__reserved' } as const;
 
-export const VIOMMU_TYPES = valueTable('IOMMU_VIOMMU_TYPE_', { DEFAULT: 0, ARM_SMMUV3: 1, TEGRA241_CMDQV: 2 });
+export const VIOMMU_TYPES = valueTable('IOMMU_VIOMMU_TYPE_', {
+  DEFAULT: 0,
+  ARM_SMMUV3: 1,
+  TEGRA241_CMDQV: 2,
+});
 
 /** 24 bytes in Linux 6.13, 40 with the type-specific data. */
 export const VIOMMU_ALLOC = struct('iommu_viommu_alloc', 40, {

@@ -134,12 +134,15 @@ const names: Readonly<Record<number, string>> = {
   130: 'EOWNERDEAD',
   131: 'ENOTRECOVERABLE',
   132: 'ERFKILL',
+  133: 'EHWPOISON',
   512: 'ERESTARTSYS',
   515: 'ENOIOCTLCMD',
   524: 'ENOTSUPP',
 };
 
-const numbers = new Map<string, number>(Object.entries(names).map(([number, name]) => [name, Number(number)]));
+const numbers = new Map<string, number>(
+  Object.entries(names).map(([number, name]) => [name, Number(number)]),
+);
 // Second names of the same numbers.
 numbers.set('EWOULDBLOCK', 11);
 numbers.set('EDEADLOCK', 35);

@@ -61,11 +61,15 @@ export const LYON_IOCTLS = [
     { kind: 'none' },
     {
       more: (call) => {
-        const bar = call.before !== undefined && call.before.length >= 4 ? readU32(call.before, 0) : undefined;
-        const length = call.after !== undefined && call.after.length >= 4 ? readU32(call.after, 0) : undefined;
+        const bar =
+          call.before !== undefined && call.before.length >= 4 ? readU32(call.before, 0) : undefined;
+        const length =
+          call.after !== undefined && call.after.length >= 4 ? readU32(call.after, 0) : undefined;
         return [
           ...(bar === undefined ? [] : [part('bar', bar === 6 ? 'ROM' : `BAR${bar}`, bar)]),
-          ...(length === undefined || call.errno !== 0 ? [] : [part('length', `0x${length.toString(16)}`, length, true)]),
+          ...(length === undefined || call.errno !== 0
+            ? []
+            : [part('length', `0x${length.toString(16)}`, length, true)]),
         ];
       },
     },

@@ -29,7 +29,7 @@ export const FEATURES = valueTable('VFIO_DEVICE_FEATURE_', {
 /** flags hold the feature in bits 0-15 and what to do in 16-18. */
 export const DEVICE_FEATURE = struct('vfio_device_feature', 8, {
   argsz: u32(0),
-  flags: u32(4, { hex: true }),
+  flags: u32(4, { silent: true }),
 });
 
 export const MIGRATION_FLAGS = flagTable('VFIO_MIGRATION_', { STOP_COPY: 1, P2P: 2, PRE_COPY: 4 });

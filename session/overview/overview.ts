@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+import { EventKind } from '../../traces/model.js';
+import type { Trace } from '../../traces/reader.js';
+
+/** What a trace holds, in numbers. */
+export interface Overview {
+  readonly events: number;
+  /** By kind; kinds that don't occur are absent. */
+  readonly counts: ReadonlyMap<number, number>;
+  /** From the start of the recording to the last completion. */
+  readonly durationNs: number;
+  readonly chunks: number;
+  /** What is missing or doubtful, in words; nothing: the trace is complete. */
+  readonly gaps: readonly string[];
+}
+
+/** Reads the kinds of all events (and the times, of a stream): damages are found on the way. */
+export function takeOverview(trace: Trace): Overview {
+  const byKind = new Float64Array(256);
+  let events = 0;
+  let chunks = 0;
+  let last = 0n;
+  for (const chunk of trace.chunks()) {
+    chunks++;
+    if (chunk.lastTicks > last) last = chunk.lastTicks;
+  }
+  for (const batch of trace.batches({
+    columns: trace.stream ? ['kind', 'time'] : ['kind'],
+    payloads: false,
+  })) {
+    for (let row = batch.begin; row < batch.end; row++) {
+      const kind = batch.kind[row] as number;
+      byKind[kind] = (byKind[kind] as number) + 1;
+    }
+    events += batch.end - batch.begin;
+    if (trace.stream) {
+      chunks++;
+      for (let row = batch.begin; row < batch.end; row++) {
+        const time = batch.time[row] as bigint;
+        if (time > last) last = time;
+      }
+    }
+  }
+  const counts = new Map<number, number>();
+  byKind.forEach((count, kind) => {
+    if (count > 0) counts.set(kind, count);
+  });
+  return { events, counts, chunks, durationNs: trace.ticksToNs(last), gaps: findGaps(trace, counts) };
+}
+
+const stops: Readonly<Record<string, string>> = {
+  duration: 'stopped by --duration, the driver may have gone on',
+  'max-size': 'stopped by --max-size, the driver may have gone on',
+  interrupt: 'the recording was interrupted',
+};
+
+function findGaps(trace: Trace, counts: ReadonlyMap<number, number>): readonly string[] {
+  const gaps: string[] = [];
+  const { summary } = trace;
+  if (summary === undefined) {
+    if (trace.damages.length === 0) gaps.push('it was never sealed');
+  } else {
+    if (!summary.complete) gaps.push('it was put together by recover, not sealed by its recorder');
+    if (summary.droppedEvents > 0)
+      gaps.push(`the oldest ${summary.droppedEvents} events were given up for --max-size`);
+    for (const { cause, events, bytes, detail } of summary.losses) {
+      const what = [
+        ...(events > 0 ? [`${events} events`] : []),
+        ...(bytes > 0 ? [`${bytes} bytes of payload`] : []),
+      ].join(' and ');
+      gaps.push(
+        `${what === '' ? 'something was' : `${what} were`} lost (${cause}${detail === '' ? '' : `: ${detail}`})`,
+      );
+    }
+    const stop = stops[summary.stoppedBy];
+    if (stop !== undefined) gaps.push(stop);
+  }
+  const lost = counts.get(EventKind.LOST) ?? 0;
+  if (lost > 0 && (summary === undefined || summary.losses.length === 0))
+    gaps.push(`events were lost, ${lost === 1 ? 'once' : `${lost} times`}`);
+  const unseen = counts.get(EventKind.UNSEEN) ?? 0;
+  if (unseen > 0) gaps.push(`${unseen} VFIO descriptors were opened where the recorder could not see it`);
+  for (const { message } of trace.damages) gaps.push(message);
+  return gaps;
+}
