@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Touching memory that may fault: the driver's code and operands, and the alias (a device with memory decode off, or in
+ * D3, answers with SIGBUS). The accesses are in one piece of assembly; a fault in it continues at mmio_guard_failed.
+ */
+#include "internal.h"
+
+__asm__(".pushsection .text\n"
+	".globl mmio_guard_first, mmio_guard_last, mmio_guard_failed\n"
+	".hidden mmio_guard_first, mmio_guard_last, mmio_guard_failed\n"
+	"mmio_guard_first:\n"
+	/* rdi address, esi width -> rax; edx 0 */
+	"mmio_guard_load:\n"
+	"	xor %edx, %edx\n"
+	"	cmp $4, %esi\n	je 4f\n	cmp $8, %esi\n	je 8f\n	cmp $2, %esi\n	je 2f\n"
+	"	movzbl (%rdi), %eax\n	ret\n"
+	"2:	movzwl (%rdi), %eax\n	ret\n"
+	"4:	movl (%rdi), %eax\n	ret\n"
+	"8:	movq (%rdi), %rax\n	ret\n"
+	/* rdi address, esi width, rax value -> edx 0 */
+	"mmio_guard_store:\n"
+	"	xor %edx, %edx\n"
+	"	cmp $4, %esi\n	je 4f\n	cmp $8, %esi\n	je 8f\n	cmp $2, %esi\n	je 2f\n"
+	"	movb %al, (%rdi)\n	ret\n"
+	"2:	movw %ax, (%rdi)\n	ret\n"
+	"4:	movl %eax, (%rdi)\n	ret\n"
+	"8:	movq %rax, (%rdi)\n	ret\n"
+	/* rdi to, rsi from, rcx length -> rcx not copied; edx 0 */
+	"mmio_guard_copy:\n"
+	"	xor %edx, %edx\n	rep movsb\n	ret\n"
+	/* rax to, rsi from: movdir64b (%rsi), %rax */
+	"mmio_guard_line:\n"
+	"	xor %edx, %edx\n	.byte 0x66, 0x0f, 0x38, 0xf8, 0x06\n	ret\n"
+	"mmio_guard_last:\n"
+	/* edx is the signal, r8 the address, r9d the code: put there by mmio_guard_fixup. */
+	"mmio_guard_failed:\n"
+	"	ret\n"
+	".popsection\n");
+
+extern const uint8_t mmio_guard_first[], mmio_guard_last[], mmio_guard_failed[];
+
+/* The call is made below the red zone of the C function that this is inlined into. */
+#define GUARDED(name) "lea -128(%%rsp), %%rsp\n\tcall " name "\n\tlea 128(%%rsp), %%rsp"
+
+__attribute__((noinline)) bool mmio_guarded_load(uint64_t address, unsigned int width, uint64_t *value,
+						 struct mmio_fault *fault)
+{
+	uint32_t signal;
+	uint64_t loaded;
+	register uint64_t at __asm__("r8");
+	register uint32_t code __asm__("r9");
+
+	__asm__ volatile(GUARDED("mmio_guard_load")
+			 : "=a"(loaded), "=d"(signal), "=r"(at), "=r"(code)
+			 : "D"(address), "S"(width)
+			 : "rcx", "memory", "cc");
+	if (signal) {
+		*fault = (struct mmio_fault){ (int)signal, (int)code, at };
+		return false;
+	}
+	*value = loaded;
+	return true;
+}
+
+__attribute__((noinline)) bool mmio_guarded_store(uint64_t address, unsigned int width, uint64_t value,
+						  struct mmio_fault *fault)
+{
+	uint32_t signal;
+	register uint64_t at __asm__("r8");
+	register uint32_t code __asm__("r9");
+
+	__asm__ volatile(GUARDED("mmio_guard_store")
+			 : "+a"(value), "=d"(signal), "=r"(at), "=r"(code)
+			 : "D"(address), "S"(width)
+			 : "rcx", "memory", "cc");
+	if (signal)
+		*fault = (struct mmio_fault){ (int)signal, (int)code, at };
+	return !signal;
+}
+
+__attribute__((noinline)) size_t mmio_guarded_copy(void *to, uint64_t from, size_t length)
+{
+	uint32_t signal;
+	size_t left = length;
+
+	__asm__ volatile(GUARDED("mmio_guard_copy")
+			 : "+D"(to), "+S"(from), "+c"(left), "=d"(signal)
+			 :
+			 : "rax", "r8", "r9", "memory", "cc");
+	return length - left;
+}
+
+__attribute__((noinline)) bool mmio_guarded_line(uint64_t to, const void *from, struct mmio_fault *fault)
+{
+	uint32_t signal;
+	register uint64_t at __asm__("r8");
+	register uint32_t code __asm__("r9");
+
+	__asm__ volatile(GUARDED("mmio_guard_line")
+			 : "+a"(to), "=d"(signal), "=r"(at), "=r"(code)
+			 : "S"(from)
+			 : "rcx", "rdi", "memory", "cc");
+	if (signal)
+		*fault = (struct mmio_fault){ (int)signal, (int)code, at };
+	return !signal;
+}
+
+bool mmio_guard_fixup(int signal, siginfo_t *info, ucontext_t *context)
+{
+	greg_t *registers = context->uc_mcontext.gregs;
+	uint64_t at = (uint64_t)registers[REG_RIP];
+
+	if (at < (uint64_t)mmio_guard_first || at >= (uint64_t)mmio_guard_last)
+		return false;
+	registers[REG_RIP] = (greg_t)(uint64_t)mmio_guard_failed;
+	registers[REG_RDX] = signal;
+	registers[REG_R8] = (greg_t)(uint64_t)info->si_addr;
+	registers[REG_R9] = info->si_code;
+	return true;
+}
