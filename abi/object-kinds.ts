@@ -42,7 +42,7 @@ const names: readonly string[] = [
 
 /** The word that a person reads; the devices of all three interfaces are devices. */
 export function objectKindName(kind: number): string {
-  return names[kind] ?? `kind${kind}`;
+  return names[kind] ?? 'unknown';
 }
 
 export function isDevice(kind: number): boolean {

@@ -106,10 +106,10 @@ export const FAULT_ALLOC = struct('iommu_fault_alloc', 16, {
 function pointedParts(call: IoctlCall): readonly Part[] {
   const parts: Part[] = [];
   if (call.pointedBefore !== undefined && call.pointedBefore.length > 0) {
-    parts.push(part('data', hexBytes(call.pointedBefore), hexBytes(call.pointedBefore, 4096)));
+    parts.push(part('bytes', hexBytes(call.pointedBefore), hexBytes(call.pointedBefore, 4096)));
   }
   if (call.pointedAfter !== undefined && call.pointedAfter.length > 0) {
-    parts.push(part('data', hexBytes(call.pointedAfter), hexBytes(call.pointedAfter, 4096), true));
+    parts.push(part('bytes', hexBytes(call.pointedAfter), hexBytes(call.pointedAfter, 4096), true));
   }
   return parts;
 }

@@ -107,14 +107,14 @@ const DMA_LOGGING_START = 6;
 const DMA_BUF = 11;
 
 /** Pairs of u64 (offset or IOVA, length). */
-function ranges(bytes: Uint8Array, count: number): Part {
+function areas(bytes: Uint8Array, count: number): Part {
   const held = Math.min(count, Math.floor(bytes.length / 16));
   const list = Array.from({ length: held }, (_, i) => ({
     start: readU64(bytes, i * 16),
     length: readU64(bytes, i * 16 + 8),
   }));
   const text = list.map(({ start, length }) => `${hex(start)}+${hex(length)}`).join(',');
-  return part('ranges', `[${text}]`, list);
+  return part('areas', `[${text}]`, list);
 }
 
 export function featureParts(call: IoctlCall): readonly Part[] {
@@ -137,12 +137,12 @@ export function featureParts(call: IoctlCall): readonly Part[] {
     parts.push(...layoutParts(layout, data));
     if (feature === DMA_LOGGING_START && call.pointedBefore !== undefined && data.before !== undefined) {
       parts.push(
-        ranges(call.pointedBefore, decode(FEATURE_DMA_LOGGING_CONTROL, data.before).num_ranges ?? 0),
+        areas(call.pointedBefore, decode(FEATURE_DMA_LOGGING_CONTROL, data.before).num_ranges ?? 0),
       );
     }
     if (feature === DMA_BUF && data.before !== undefined) {
       const count = decode(FEATURE_DMA_BUF, data.before).nr_ranges ?? 0;
-      parts.push(ranges(data.before.subarray(FEATURE_DMA_BUF.size), count));
+      parts.push(areas(data.before.subarray(FEATURE_DMA_BUF.size), count));
     }
   } else if (layout === undefined && data.before !== undefined && data.before.length > 0) {
     parts.push(part('data', hexBytes(data.before), hexBytes(data.before, 4096)));

@@ -60,9 +60,9 @@ function describeRegionTransfer(device: DeviceState, place: RegionPlace, event: 
       registers = touchedRegisters(device.config.lookup, Number(offset), count, value);
     }
     text += valueText(registers, value, count);
-    if (event.errno === 0 && event.op !== count) text += ` (${count} of ${event.op} bytes)`;
+    if (event.errno === 0 && event.op !== count) text += ` (${event.result} of ${event.op} bytes)`;
   } else {
-    text += event.errno === 0 && event.op !== count ? ` ${count} of ${event.op} bytes` : ` ${event.op} bytes`;
+    text += event.errno === 0 && event.op !== count ? ` ${event.result} of ${event.op} bytes` : ` ${event.op} bytes`;
     const bytes = payloadBytes(event, PayloadRole.DATA);
     if (bytes !== undefined && bytes.length > 0) text += ` = ${hexBytes(bytes)}`;
   }

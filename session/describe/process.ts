@@ -24,6 +24,11 @@ function said(op: string, text: string, parts: readonly Part[], result?: string)
   return { op, text: text === '' ? op : `${op} ${text}`, result, parts, known: true };
 }
 
+/** A number where one holds it exactly. */
+function exact(value: bigint): number | bigint {
+  return value <= 0xffff_ffffn ? Number(value) : value;
+}
+
 function nulSeparated(bytes: Uint8Array): readonly string[] {
   const words = new TextDecoder().decode(bytes).split('\0');
   if (words[words.length - 1] === '') words.pop();
@@ -44,8 +49,8 @@ export function describeProcess(session: Session, event: Event): Description {
       const name = payloadOf(event, PayloadRole.NAME);
       const text =
         name === undefined ? (session.definitions.threads.get(event.thread)?.name ?? '') : textOf(name);
-      const pid = Number(event.offset);
-      const tid = Number(event.value);
+      const pid = exact(event.offset);
+      const tid = exact(event.value);
       return said('thread', `pid=${pid} tid=${tid}${text === '' ? '' : ` ${escapeText(text)}`}`, [
         part('pid', String(pid), pid),
         part('tid', String(tid), tid),
@@ -58,7 +63,7 @@ export function describeProcess(session: Session, event: Event): Description {
       const argv = recorded === undefined ? (definition?.argv ?? []) : nulSeparated(recorded);
       const exe = payloadOf(event, PayloadRole.EXE);
       const path = exe === undefined ? escapeText(definition?.exe ?? '') : textOf(exe);
-      const pid = Number(event.offset);
+      const pid = exact(event.offset);
       const text = `pid=${pid} parent=${event.value}${path === '' ? '' : ` exe=${path}`} ${commandText(argv)}`;
       return said('process', text.trimEnd(), [
         part('pid', String(pid), pid),
