@@ -31,7 +31,9 @@ export class ChunkReader {
       if (rawSize > MAX_PAYLOADS_RAW_BYTES) {
         throw new MalformedChunk(`${rawSize} bytes of payloads, the limit is ${MAX_PAYLOADS_RAW_BYTES}`);
       }
-      decodePayloads(decompress(codec, data, rawSize), chunk.events, into.payloads);
+      const bytes = decompress(codec, data, rawSize);
+      // Uncompressed, they lie in the buffer that the next packet is read into.
+      decodePayloads(bytes === data ? bytes.slice() : bytes, chunk.events, into.payloads);
     }
     return chunk;
   }

@@ -50,6 +50,9 @@ export function encodeChunk(chunk: Chunk): Uint8Array[] {
     head.uint32(0x28).uint32(column.codec);
     head.uint32(0x30).uint32(column.rawSize);
     head.uint32(0x40).uint32(column.escapes);
+    if (column.planes) {
+      head.uint32(0x48).bool(true);
+    }
     head.uint32(0x3a).uint32(column.data.length);
     const headBytes = head.finish();
     writer.uint32(0x2a).uint32(headBytes.length + column.data.length);
@@ -204,6 +207,7 @@ function readColumn(bytes: Uint8Array): EncodedColumn {
   let codec = 0;
   let rawSize = 0;
   let escapes = 0;
+  let planes = false;
   let data: Uint8Array = NO_BYTES;
   while (reader.pos < reader.len) {
     const tag = reader.uint32();
@@ -232,6 +236,9 @@ function readColumn(bytes: Uint8Array): EncodedColumn {
       case 0x40:
         escapes = reader.uint32();
         break;
+      case 0x48:
+        planes = reader.bool();
+        break;
       default:
         reader.skipType(tag & 7, 0, tag >>> 3);
     }
@@ -239,7 +246,10 @@ function readColumn(bytes: Uint8Array): EncodedColumn {
   if (!(width === 0 || width === 1 || width === 2 || width === 4 || width === 8)) {
     throw new MalformedChunk(`column ${id}: numbers of ${width} bytes`);
   }
-  return { id, width, transform, base, codec, rawSize, data, escapes };
+  if (planes && width !== 2 && width !== 4) {
+    throw new MalformedChunk(`column ${id}: numbers of ${width} bytes in planes`);
+  }
+  return { id, width, transform, base, codec, rawSize, data, escapes, planes };
 }
 
 function readBlob(bytes: Uint8Array): Blob {

@@ -55,7 +55,7 @@ export class PayloadColumns {
   address = new BigUint64Array(64);
   start = new Uint32Array(64);
   size = new Uint32Array(64);
-  bytes = new Uint8Array(4096);
+  bytes: Uint8Array = new Uint8Array(4096);
 
   clear(): void {
     this.length = 0;
@@ -74,14 +74,35 @@ export class PayloadColumns {
         `payload of ${size} bytes does not fit: ${this.length} segments, ${this.bytesUsed} bytes`,
       );
     }
-    const n = this.length;
-    if (n === this.event.length) {
-      this.growSegments();
-    }
     if (this.bytesUsed + size > this.bytes.length) {
       this.growBytes(this.bytesUsed + size);
     }
     const start = this.bytesUsed;
+    this.bytesUsed = start + size;
+    this.refer(event, role, index, flags, address, start, size);
+    return start;
+  }
+
+  /** Takes these bytes, which are nobody else's, for segments to refer to. */
+  adopt(bytes: Uint8Array): void {
+    this.bytes = bytes;
+    this.bytesUsed = bytes.length;
+  }
+
+  /** Adds a segment whose data is in `bytes` already. */
+  refer(
+    event: number,
+    role: number,
+    index: number,
+    flags: number,
+    address: bigint,
+    start: number,
+    size: number,
+  ): void {
+    const n = this.length;
+    if (n === this.event.length) {
+      this.growSegments();
+    }
     this.event[n] = event;
     this.role[n] = role;
     this.index[n] = index;
@@ -90,8 +111,6 @@ export class PayloadColumns {
     this.start[n] = start;
     this.size[n] = size;
     this.length = n + 1;
-    this.bytesUsed = start + size;
-    return start;
   }
 
   /** The segments of one event, copied: they outlive the batch. */

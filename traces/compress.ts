@@ -4,7 +4,7 @@ import { constants, deflateRaw, type ZlibOptions } from 'node:zlib';
 import { Codec } from './column-table.js';
 
 /** Smaller columns are not worth a task in the thread pool. */
-const WORTH_COMPRESSING = 64;
+const WORTH_COMPRESSING = 1024;
 /** Compressed, a column must be this much smaller to be worth inflating in each pass over the trace. */
 const WORTH_KEEPING = 0.95;
 /** Searching for repeated strings takes twice the time of run lengths and Huffman codes: it must save this much. */

@@ -2,10 +2,6 @@
 /**
  * From the columns of a chunk to a batch. The bytes are somebody else's: every size is checked against the number of
  * events before anything is allocated or inflated, and MalformedChunk says what is wrong.
- *
- * The loops are one for each transform and target, over the same kinds of typed arrays each time, since that is what
- * V8 turns into straight machine code; widening is left to TypedArray.set. Escapes split a loop instead of being
- * looked for in it.
  */
 import { inflateRawSync } from 'node:zlib';
 import {
@@ -19,6 +15,19 @@ import {
 } from './column-table.js';
 import { CHUNK_EVENTS, type ColumnName, type EventBatch } from './columns.js';
 import type { EncodedColumn } from './encode.js';
+import {
+  addZigzag,
+  delta,
+  fillPairs,
+  gather,
+  largestOf,
+  lookup8,
+  lookup16,
+  lookup32,
+  lookup64,
+  plain,
+  shapeDelta,
+} from './kernels.js';
 import { MAX_SHAPES } from './limits.js';
 
 export class MalformedChunk extends Error {
@@ -61,6 +70,7 @@ export class ColumnDecoder {
   private readonly low = new Uint32Array(CHUNK_EVENTS);
   private readonly words = new Uint32Array(2 * CHUNK_EVENTS);
   private readonly table = new Uint32Array(2 * MAX_SHAPES);
+  private readonly table64 = new BigUint64Array(this.table.buffer);
   private readonly last = new Uint32Array(2 * MAX_SHAPES);
   private readonly escapeAt = new Uint32Array(CHUNK_EVENTS + 1);
   private readonly escapeWords = new Uint32Array(2 * CHUNK_EVENTS);
@@ -166,7 +176,7 @@ export class ColumnDecoder {
     if (column.transform === Transform.LOOKUP) {
       this.loadShapes(byId, events);
       this.loadTable(column);
-      lookup64(this.shapes, this.table, out, events);
+      lookup64(this.shapes, this.table64, new BigUint64Array(out.buffer), events);
       return;
     }
     checkSize(column, events);
@@ -176,7 +186,9 @@ export class ColumnDecoder {
     }
     const numbers = this.numbers(column, events);
     const escapes = this.loadEscapes(column, numbers, events);
-    this.low.set(numbers);
+    if (!column.planes) {
+      this.low.set(numbers);
+    }
     switch (column.transform) {
       case Transform.PLAIN:
         plain(this.low, this.escapeAt, this.escapeWords, escapes, out, events, baseLow, baseHigh);
@@ -259,6 +271,10 @@ export class ColumnDecoder {
     if (column.width === 1) {
       return bytes.subarray(0, count);
     }
+    if (column.planes) {
+      gather(bytes, column.width, this.low, count);
+      return this.low.subarray(0, count);
+    }
     let buffer = bytes.buffer;
     let offset = bytes.byteOffset;
     if (offset % column.width !== 0) {
@@ -320,12 +336,7 @@ export class ColumnDecoder {
     } else {
       shapes.set(this.numbers(column, events));
     }
-    let largest = 0;
-    for (let i = 0; i < events; i++) {
-      const shape = shapes[i] as number;
-      largest = Math.max(largest, shape);
-    }
-    this.shapeCount = largest + 1;
+    this.shapeCount = largestOf(shapes, events) + 1;
     return this.shapeCount;
   }
 
@@ -377,145 +388,5 @@ function checkSize(column: EncodedColumn, events: number): void {
     throw new MalformedChunk(
       `column ${column.id}: ${column.rawSize} bytes for ${events} events of ${column.width} bytes and ${column.escapes} escapes`,
     );
-  }
-}
-
-function fillPairs(pairs: Uint32Array, count: number, low: number, high: number): void {
-  for (let n = 0; n < count; n++) {
-    pairs[2 * n] = low;
-    pairs[2 * n + 1] = high;
-  }
-}
-
-function lookup8(shapes: Uint16Array, table: Uint32Array, out: Uint8Array, events: number): void {
-  for (let i = 0; i < events; i++) {
-    out[i] = table[shapes[i] as number] as number;
-  }
-}
-
-function lookup16(shapes: Uint16Array, table: Uint32Array, out: Uint16Array, events: number): void {
-  for (let i = 0; i < events; i++) {
-    out[i] = table[shapes[i] as number] as number;
-  }
-}
-
-function lookup32(shapes: Uint16Array, table: Uint32Array, out: Uint32Array, events: number): void {
-  for (let i = 0; i < events; i++) {
-    out[i] = table[shapes[i] as number] as number;
-  }
-}
-
-function lookup64(shapes: Uint16Array, table: Uint32Array, out: Uint32Array, events: number): void {
-  for (let i = 0; i < events; i++) {
-    const at = 2 * (shapes[i] as number);
-    out[2 * i] = table[at] as number;
-    out[2 * i + 1] = table[at + 1] as number;
-  }
-}
-
-function plain(
-  numbers: Uint32Array,
-  escapeAt: Uint32Array,
-  escapeWords: Uint32Array,
-  escapes: number,
-  out: Uint32Array,
-  events: number,
-  baseLow: number,
-  baseHigh: number,
-): void {
-  if (baseLow === 0 && baseHigh === 0) {
-    for (let i = 0; i < events; i++) {
-      out[2 * i] = numbers[i] as number;
-      out[2 * i + 1] = 0;
-    }
-  } else {
-    for (let i = 0; i < events; i++) {
-      const sum = (numbers[i] as number) + baseLow;
-      out[2 * i] = sum;
-      out[2 * i + 1] = sum > 0xffffffff ? baseHigh + 1 : baseHigh;
-    }
-  }
-  for (let e = 0; e < escapes; e++) {
-    const at = 2 * (escapeAt[e] as number);
-    const sum = (escapeWords[2 * e] as number) + baseLow;
-    out[at] = sum;
-    out[at + 1] = (escapeWords[2 * e + 1] as number) + baseHigh + (sum > 0xffffffff ? 1 : 0);
-  }
-}
-
-function delta(
-  numbers: Uint32Array,
-  escapeAt: Uint32Array,
-  escapeWords: Uint32Array,
-  escapes: number,
-  out: Uint32Array,
-  events: number,
-  baseLow: number,
-  baseHigh: number,
-): void {
-  let low = baseLow;
-  let high = baseHigh;
-  let i = 0;
-  for (let e = 0; e <= escapes; e++) {
-    const stop = escapeAt[e] as number;
-    for (; i < stop; i++) {
-      const sum = low + (numbers[i] as number);
-      if (sum > 0xffffffff) {
-        high = (high + 1) >>> 0;
-      }
-      low = sum >>> 0;
-      out[2 * i] = low;
-      out[2 * i + 1] = high;
-    }
-    if (i < events) {
-      const sum = low + (escapeWords[2 * e] as number);
-      high = (high + (escapeWords[2 * e + 1] as number) + (sum > 0xffffffff ? 1 : 0)) >>> 0;
-      low = sum >>> 0;
-      out[2 * i] = low;
-      out[2 * i + 1] = high;
-      i++;
-    }
-  }
-}
-
-/** Adds a zigzag-coded 64-bit difference to the pair at `at`. */
-function addZigzag(pairs: Uint32Array, at: number, zigzagLow: number, zigzagHigh: number): void {
-  const sign = -(zigzagLow & 1);
-  const low = (((zigzagLow >>> 1) | (zigzagHigh << 31)) ^ sign) >>> 0;
-  const high = (zigzagHigh >>> 1) ^ sign;
-  const sum = (pairs[at] as number) + low;
-  pairs[at] = sum;
-  pairs[at + 1] = (pairs[at + 1] as number) + high + (sum > 0xffffffff ? 1 : 0);
-}
-
-function shapeDelta(
-  numbers: Uint32Array,
-  escapeAt: Uint32Array,
-  escapeWords: Uint32Array,
-  escapes: number,
-  shapes: Uint16Array,
-  last: Uint32Array,
-  out: Uint32Array,
-  events: number,
-): void {
-  let i = 0;
-  for (let e = 0; e <= escapes; e++) {
-    const stop = escapeAt[e] as number;
-    for (; i < stop; i++) {
-      const at = 2 * (shapes[i] as number);
-      const zigzag = numbers[i] as number;
-      if (zigzag !== 0) {
-        addZigzag(last, at, zigzag, 0);
-      }
-      out[2 * i] = last[at] as number;
-      out[2 * i + 1] = last[at + 1] as number;
-    }
-    if (i < events) {
-      const at = 2 * (shapes[i] as number);
-      addZigzag(last, at, escapeWords[2 * e] as number, escapeWords[2 * e + 1] as number);
-      out[2 * i] = last[at] as number;
-      out[2 * i + 1] = last[at + 1] as number;
-      i++;
-    }
   }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The Payloads message of a chunk: written and read by hand, since an ioctl-heavy chunk has tens of thousands. */
 import {
-  CHUNK_PAYLOAD_BYTES,
   CHUNK_PAYLOADS,
   PAYLOAD_CUT,
   PAYLOAD_FAULT,
@@ -57,123 +56,145 @@ function field(bytes: Uint8Array, at: number, tag: number, value: number): numbe
   return putVarint(bytes, at + 1, value);
 }
 
+/** Takes the payloads out of their encoded bytes, which `into` keeps: the data is not copied once more. */
 export function decodePayloads(bytes: Uint8Array, events: number, into: PayloadColumns): void {
+  const cursor = new Cursor(bytes);
   into.clear();
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  let at = 0;
+  into.adopt(bytes);
+  let lastEvent = 0;
+  while (cursor.at < bytes.length) {
+    const outerTag = cursor.varint();
+    if (outerTag !== 0x0a) {
+      cursor.skip(outerTag);
+      continue;
+    }
+    const length = cursor.varint();
+    if (length > bytes.length - cursor.at) {
+      throw new MalformedChunk('a payload leaves its chunk');
+    }
+    const event = readPayload(cursor, cursor.at + length, into);
+    if (event >= events || event < lastEvent) {
+      throw new MalformedChunk(`payloads out of order: event ${event} after ${lastEvent}, of ${events}`);
+    }
+    lastEvent = event;
+  }
+}
 
-  function varint(end: number): number {
+class Cursor {
+  at = 0;
+  private readonly view: DataView;
+
+  constructor(private readonly bytes: Uint8Array) {
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
+  /** Its low 32 bits; numbers of up to ten bytes are allowed, as everywhere in protobuf. */
+  varint(): number {
+    const { bytes } = this;
     let value = 0;
-    let scale = 1;
-    for (let n = 0; n < 10; n++) {
-      if (at >= end) {
-        throw new MalformedChunk('a payload ends in the middle of a number');
+    for (let shift = 0; shift < 70; shift += 7) {
+      if (this.at >= bytes.length) {
+        throw new MalformedChunk('the payloads end in the middle of a number');
       }
-      const byte = bytes[at++] as number;
-      if (n < 5) {
-        value += (byte & 0x7f) * scale;
-        scale *= 128;
+      const byte = bytes[this.at++] as number;
+      if (shift < 32) {
+        value |= (byte & 0x7f) << shift;
       }
       if (byte < 0x80) {
-        return value % 4294967296;
+        return value >>> 0;
       }
     }
     throw new MalformedChunk('a number in a payload does not end');
   }
 
-  function skip(tag: number, end: number): void {
+  fixed64(): bigint {
+    if (this.bytes.length - this.at < 8) {
+      throw new MalformedChunk('the payloads end in the middle of an address');
+    }
+    this.at += 8;
+    return this.view.getBigUint64(this.at - 8, true);
+  }
+
+  /** Steps over so many bytes and returns where they begin. */
+  take(length: number): number {
+    if (length > this.bytes.length - this.at) {
+      throw new MalformedChunk('a payload leaves its chunk');
+    }
+    this.at += length;
+    return this.at - length;
+  }
+
+  skip(tag: number): void {
     switch (tag & 7) {
       case 0:
-        varint(end);
+        this.varint();
         break;
       case 1:
-        at += 8;
+        this.take(8);
         break;
-      case 2: {
-        const length = varint(end);
-        at += length;
+      case 2:
+        this.take(this.varint());
         break;
-      }
       case 5:
-        at += 4;
+        this.take(4);
         break;
       default:
         throw new MalformedChunk(`wire type ${tag & 7} in a payload`);
     }
-    if (at > end) {
-      throw new MalformedChunk('a field leaves its payload');
-    }
   }
+}
 
-  let lastEvent = 0;
-  while (at < bytes.length) {
-    const outerTag = varint(bytes.length);
-    if (outerTag !== 0x0a) {
-      skip(outerTag, bytes.length);
-      continue;
+/** Returns the event's number. */
+function readPayload(cursor: Cursor, end: number, into: PayloadColumns): number {
+  let event = 0;
+  let role = 0;
+  let index = 0;
+  let flags = 0;
+  let address = 0n;
+  let start = end;
+  let size = 0;
+  while (cursor.at < end) {
+    const tag = cursor.varint();
+    switch (tag) {
+      case 0x08:
+        event = cursor.varint();
+        break;
+      case 0x10:
+        role = cursor.varint();
+        break;
+      case 0x18:
+        index = cursor.varint();
+        break;
+      case 0x21:
+        address = cursor.fixed64();
+        break;
+      case 0x28:
+        flags = withFlag(flags, PAYLOAD_CUT, cursor.varint());
+        break;
+      case 0x30:
+        flags = withFlag(flags, PAYLOAD_FAULT, cursor.varint());
+        break;
+      case 0x38:
+        flags = withFlag(flags, PAYLOAD_REDACTED, cursor.varint());
+        break;
+      case 0x42:
+        size = cursor.varint();
+        start = cursor.take(size);
+        break;
+      default:
+        cursor.skip(tag);
     }
-    const length = varint(bytes.length);
-    const end = at + length;
-    if (end > bytes.length) {
-      throw new MalformedChunk('a payload leaves its chunk');
-    }
-    let event = 0;
-    let role = 0;
-    let index = 0;
-    let flags = 0;
-    let address = 0n;
-    let dataAt = at;
-    let size = 0;
-    while (at < end) {
-      const tag = varint(end);
-      switch (tag) {
-        case 0x08:
-          event = varint(end);
-          break;
-        case 0x10:
-          role = varint(end);
-          break;
-        case 0x18:
-          index = varint(end);
-          break;
-        case 0x21:
-          if (end - at < 8) {
-            throw new MalformedChunk('a payload ends in the middle of its address');
-          }
-          address = view.getBigUint64(at, true);
-          at += 8;
-          break;
-        case 0x28:
-          flags = varint(end) !== 0 ? flags | PAYLOAD_CUT : flags & ~PAYLOAD_CUT;
-          break;
-        case 0x30:
-          flags = varint(end) !== 0 ? flags | PAYLOAD_FAULT : flags & ~PAYLOAD_FAULT;
-          break;
-        case 0x38:
-          flags = varint(end) !== 0 ? flags | PAYLOAD_REDACTED : flags & ~PAYLOAD_REDACTED;
-          break;
-        case 0x42:
-          size = varint(end);
-          dataAt = at;
-          if (size > end - at) {
-            throw new MalformedChunk('the data of a payload leaves it');
-          }
-          at += size;
-          break;
-        default:
-          skip(tag, end);
-      }
-    }
-    if (event >= events || event < lastEvent) {
-      throw new MalformedChunk(`payloads out of order: event ${event} after ${lastEvent}, of ${events}`);
-    }
-    if (!into.hasRoom(1, size)) {
-      throw new MalformedChunk(
-        `more than ${CHUNK_PAYLOADS} payloads or ${CHUNK_PAYLOAD_BYTES} bytes of them`,
-      );
-    }
-    lastEvent = event;
-    const start = into.add(event, role, index, flags, address, size);
-    into.bytes.set(bytes.subarray(dataAt, dataAt + size), start);
   }
+  if (cursor.at !== end) {
+    throw new MalformedChunk('a field leaves its payload');
+  }
+  if (into.length === CHUNK_PAYLOADS) {
+    throw new MalformedChunk(`more than ${CHUNK_PAYLOADS} payloads`);
+  }
+  into.refer(event, role, index, flags, address, start, size);
+  return event;
+}
+
+function withFlag(flags: number, flag: number, set: number): number {
+  return set !== 0 ? flags | flag : flags & ~flag;
 }

@@ -54,7 +54,7 @@ const KINDS = 256;
  * whole packet, and a later call may succeed (space was made).
  */
 export class TraceWriter {
-  private readonly encoder = new ColumnEncoder();
+  private readonly encoder: ColumnEncoder;
   private readonly compressor = new Compressor();
   private readonly flight: FlightRecorder | undefined;
   private readonly compress: boolean;
@@ -73,6 +73,7 @@ export class TraceWriter {
     options: WriterOptions,
   ) {
     this.compress = options.codec !== 'none';
+    this.encoder = new ColumnEncoder(this.compress);
     this.flight =
       options.keepLast === undefined ? undefined : new FlightRecorder(file.path, options.keepLast);
   }
