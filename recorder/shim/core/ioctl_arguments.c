@@ -7,6 +7,8 @@
 
 #include "fault_safe.h"
 #include "ranges.h"
+#include "regions.h"
+#include "watcher.h"
 
 #define LARGE_BYTES (4u * VFIOTAPE_PAYLOAD_MAX)
 #define UNKNOWN_BYTES 64u
@@ -247,7 +249,7 @@ static void capture_pointed(struct ioctl_call *call)
 }
 
 void ioctl_capture_before(struct ioctl_call *call, struct ring_thread *ring, enum vfiotape_object_kind kind,
-			  unsigned long request, uint64_t argument)
+			  uint32_t object, unsigned long request, uint64_t argument)
 {
 	uint64_t length = 0;
 	uint32_t first = 0;
@@ -255,7 +257,7 @@ void ioctl_capture_before(struct ioctl_call *call, struct ring_thread *ring, enu
 	call->ring = ring;
 	call->shape = ioctl_shape_of(kind, (uint32_t)request);
 	call->argument = argument;
-	call->kind = (uint8_t)kind;
+	call->object = object;
 	call->in = NULL;
 	call->in_length = 0;
 	call->count = 0;
@@ -359,10 +361,25 @@ static void capture_out(struct ioctl_call *call, uint64_t length)
 		segment->flags = RING_FOREIGN;
 }
 
+/* GET_REGION_INFO: index@8, size@16, offset@24. In a VMM the answer is changed first: the trace has what the driver got. */
+static void region_answered(struct ioctl_call *call)
+{
+	uint64_t places[2];
+
+	if (call->in_length < 32)
+		return;
+	mmio_hide_mapping((struct vfio_region_info *)call->argument);
+	if (copy_in(call, places, call->argument + 16, sizeof(places)) == sizeof(places))
+		regions_learn(call->object, in32(call, 8), places[1], places[0]);
+}
+
 void ioctl_capture_after(struct ioctl_call *call, long result)
 {
 	const struct ioctl_shape *shape = call->shape;
 	uint32_t feature;
+
+	if (shape->action == ACTION_GET_REGION_INFO && result >= 0)
+		region_answered(call);
 
 	if (!call->in_length || !answers_with(call, result))
 		return;

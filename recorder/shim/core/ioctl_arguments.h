@@ -63,6 +63,7 @@ enum ioctl_action {
 	ACTION_KVM_IRQFD,
 	ACTION_KVM_IOEVENTFD,
 	ACTION_KVM_CREATE_VM,
+	ACTION_KVM_MEMORY,
 };
 
 struct ioctl_call {
@@ -71,7 +72,7 @@ struct ioctl_call {
 	uint64_t argument;
 	const unsigned char *in; /* the argument as it was before the call; as much of it as could be read */
 	uint32_t in_length;
-	uint8_t kind;
+	uint32_t object;
 	unsigned int count;
 	struct ring_segment segments[IOCTL_SEGMENTS_MAX];
 	size_t used;
@@ -87,7 +88,7 @@ const struct ioctl_shape *ioctl_shape_of(enum vfiotape_object_kind kind, uint32_
 bool ioctl_is_recorded(enum vfiotape_object_kind kind, uint32_t request);
 
 void ioctl_capture_before(struct ioctl_call *call, struct ring_thread *ring, enum vfiotape_object_kind kind,
-			  unsigned long request, uint64_t argument);
+			  uint32_t object, unsigned long request, uint64_t argument);
 /* After a call that returned `result` (a negative errno where it failed). */
 void ioctl_capture_after(struct ioctl_call *call, long result);
 /* Descriptors that came out of it, eventfds that it tied to interrupts, memory that it mapped. Records no event. */

@@ -30,6 +30,7 @@ int __openat64_2(int directory, const char *path, int flags);
 ssize_t __read_chk(int fd, void *buffer, size_t count, size_t size);
 ssize_t __pread_chk(int fd, void *buffer, size_t count, off_t offset, size_t size);
 ssize_t __pread64_chk(int fd, void *buffer, size_t count, off64_t offset, size_t size);
+__sighandler_t __sysv_signal(int number, __sighandler_t handler);
 int __poll_chk(struct pollfd *fds, nfds_t count, int timeout, size_t size);
 int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask, size_t size);
 
@@ -43,7 +44,8 @@ int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout
 	X(epoll_create) X(epoll_create1) X(epoll_ctl) X(eventfd)                                                       \
 	X(sendmsg) X(recvmsg) X(sendmmsg) X(recvmmsg)                                                                  \
 	X(fork) X(_exit) X(_Exit) X(quick_exit) X(execve) X(execv) X(execvp) X(execvpe) X(fexecve)                     \
-	X(posix_spawn) X(posix_spawnp) X(clone) X(syscall)
+	X(posix_spawn) X(posix_spawnp) X(clone) X(syscall)                                                             \
+	X(sigaction) X(signal) X(__sysv_signal) X(sigprocmask) X(pthread_sigmask) X(sigsuspend)
 
 struct real_functions {
 #define REAL_MEMBER(name) __typeof__(&name) name##_;

@@ -27,6 +27,7 @@ struct shim_session {
 	 * getpid asked, lest such a child's close or exec be taken for its parent's.
 	 */
 	uint32_t memory_sharers;
+	uint32_t watching;  /* the MMIO watcher is at work: pointers into BARs are translated */
 	uint32_t inherited; /* the table has been filled from a former image's or the parent's */
 	char directory[SHIM_PATH_MAX];
 };

@@ -14,6 +14,7 @@
 #include "../core/objects.h"
 #include "../core/real.h"
 #include "../core/ring.h"
+#include "../core/watcher.h"
 
 struct call_origin {
 	uint64_t site;
@@ -69,6 +70,20 @@ int any_munmap(void *address, size_t length, struct call_origin how);
 void *any_mremap(void *address, size_t length, size_t new_length, int flags, void *wanted, struct call_origin how);
 int any_mprotect(void *address, size_t length, int prot, struct call_origin how);
 int any_madvise(void *address, size_t length, int advice, struct call_origin how);
+
+/* A mask that a wait puts in place of the thread's own: the watcher's signals stay deliverable. */
+ALWAYS_INLINE const sigset_t *unshared_mask(const sigset_t *mask, sigset_t *room)
+{
+	uint64_t bits;
+
+	if (likely(!mask || !watcher_watching()))
+		return mask;
+	*room = *mask;
+	__builtin_memcpy(&bits, mask, sizeof(bits));
+	bits = mmio_mask(bits);
+	__builtin_memcpy(room, &bits, sizeof(bits));
+	return room;
+}
 
 /* The interrupts among what a wait found ready; after the call, errno kept. */
 struct wait_origin {

@@ -17,6 +17,9 @@ __attribute__((constructor(102))) static void attach(void)
 	raw4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, 8);
 	if (shim_session.mode != SHIM_RECORDING)
 		return;
+	/* Before anything is mapped. When the watcher can't work, mappings are the driver's own, and `record` has said so. */
+	if (shim_session.control->mmio_mode != VFIOTAPE_MMIO_OFF)
+		shim_session.watching = mmio_start(shim_session.control->mmio_mode) == NULL;
 	objects_find_unseen();
 	/*
 	 * The recorded program itself is in the trace whatever it does. Others of its session (the shell's children, say)

@@ -31,6 +31,8 @@ void record_opened(int fd, const char *path, int flags, mode_t mode, uint64_t en
 	ring = ring_enter();
 	if (shim_session.mode != SHIM_RECORDING || !objects_are_ours())
 		return;
+	if (kind == VFIOTAPE_OBJECT_KVM && fd >= 0)
+		mmio_saw_kvm(); /* a VMM: its memory slots need real mappings */
 	event = (struct ring_event){
 		.entered = entered,
 		.left = left,

@@ -2,9 +2,11 @@
 /* read, write and their kin, on devices (config space, BARs), eventfds, migration and fault streams. */
 #include <string.h>
 
+#include "../core/fault_safe.h"
 #include "calls.h"
 
-#define PIECES_MAX 16 /* of a readv or writev that are kept; the last one kept says that more were cut */
+#define VECTOR_ROOM 16 /* pieces of a vector that may point into a BAR */
+#define PIECES_MAX 16  /* of a readv or writev that are kept; the last one kept says that more were cut */
 
 struct io_call {
 	struct ring_thread *ring;
@@ -77,10 +79,11 @@ static void write_with_data(struct io_call *call, const void *buffer, size_t cou
 	ring_write_with(call->ring, &call->event, &segment, 1);
 }
 
+/* `buffer` is NULL when it lies in a device's registers, which are not read a second time. */
 ALWAYS_INLINE void io_end(struct io_call *call, const void *buffer, ssize_t result)
 {
 	io_returned(call, result);
-	if (likely(result > 0)) {
+	if (likely(result > 0 && buffer)) {
 		call->event.value = first_bytes(buffer, (size_t)result);
 		if (unlikely(result > 8)) {
 			write_with_data(call, buffer, (size_t)result);
@@ -104,56 +107,77 @@ static uint64_t position_of(union object_entry entry, int fd)
 ssize_t recorded_read(union object_entry entry, int fd, void *buffer, size_t count, struct call_origin how)
 {
 	uint64_t offset = position_of(entry, fd);
+	void *where = watcher_pointer(buffer, count);
 	struct io_call call;
 	ssize_t result;
 
 	if (!io_begin(&call, entry, fd, VFIOTAPE_READ, offset, count, how))
-		return PERFORM(how, read, SYS_read, fd, buffer, count);
-	result = PERFORM(how, read, SYS_read, fd, buffer, count);
-	io_end(&call, buffer, result);
+		return PERFORM(how, read, SYS_read, fd, where, count);
+	result = PERFORM(how, read, SYS_read, fd, where, count);
+	io_end(&call, where == buffer ? buffer : NULL, result);
 	return result;
 }
 
 ssize_t recorded_write(union object_entry entry, int fd, const void *buffer, size_t count, struct call_origin how)
 {
 	uint64_t offset = position_of(entry, fd);
+	const void *where = watcher_pointer(buffer, count);
 	struct io_call call;
 	ssize_t result;
 
 	if (!io_begin(&call, entry, fd, VFIOTAPE_WRITE, offset, count, how))
-		return PERFORM(how, write, SYS_write, fd, buffer, count);
-	result = PERFORM(how, write, SYS_write, fd, buffer, count);
-	io_end(&call, buffer, result);
+		return PERFORM(how, write, SYS_write, fd, where, count);
+	result = PERFORM(how, write, SYS_write, fd, where, count);
+	io_end(&call, where == buffer ? buffer : NULL, result);
 	return result;
 }
 
 ssize_t recorded_pread(union object_entry entry, int fd, void *buffer, size_t count, off64_t offset,
 		       struct call_origin how)
 {
+	void *where = watcher_pointer(buffer, count);
 	struct io_call call;
 	ssize_t result;
 
 	if (!io_begin(&call, entry, fd, VFIOTAPE_READ, (uint64_t)offset, count, how))
-		return PERFORM(how, pread64, SYS_pread64, fd, buffer, count, offset);
-	result = PERFORM(how, pread64, SYS_pread64, fd, buffer, count, offset);
-	io_end(&call, buffer, result);
+		return PERFORM(how, pread64, SYS_pread64, fd, where, count, offset);
+	result = PERFORM(how, pread64, SYS_pread64, fd, where, count, offset);
+	io_end(&call, where == buffer ? buffer : NULL, result);
 	return result;
 }
 
 ssize_t recorded_pwrite(union object_entry entry, int fd, const void *buffer, size_t count, off64_t offset,
 			struct call_origin how)
 {
+	const void *where = watcher_pointer(buffer, count);
 	struct io_call call;
 	ssize_t result;
 
 	if (!io_begin(&call, entry, fd, VFIOTAPE_WRITE, (uint64_t)offset, count, how))
-		return PERFORM(how, pwrite64, SYS_pwrite64, fd, buffer, count, offset);
-	result = PERFORM(how, pwrite64, SYS_pwrite64, fd, buffer, count, offset);
-	io_end(&call, buffer, result);
+		return PERFORM(how, pwrite64, SYS_pwrite64, fd, where, count, offset);
+	result = PERFORM(how, pwrite64, SYS_pwrite64, fd, where, count, offset);
+	io_end(&call, where == buffer ? buffer : NULL, result);
 	return result;
 }
 
 /* --- vectors ------------------------------------------------------------------------------------------------------ */
+
+/* The pieces that point into watched registers point to where the kernel can reach them; the others are as they were. */
+static const struct iovec *reachable(const struct iovec *pieces, int count, struct iovec room[VECTOR_ROOM])
+{
+	bool changed = false;
+
+	if (likely(!watcher_watching()) || count <= 0 || count > VECTOR_ROOM ||
+	    fault_safe_copy(room, (uint64_t)pieces, (size_t)count * sizeof(*room)) != (size_t)count * sizeof(*room))
+		return pieces;
+	for (int i = 0; i < count; i++) {
+		void *where = watcher_pointer(room[i].iov_base, room[i].iov_len);
+
+		changed |= where != room[i].iov_base;
+		room[i].iov_base = where;
+	}
+	return changed ? room : pieces;
+}
 
 static void vector_end(struct io_call *call, const struct iovec *pieces, int count, ssize_t result)
 {
@@ -167,6 +191,8 @@ static void vector_end(struct io_call *call, const struct iovec *pieces, int cou
 		size_t length = pieces[i].iov_len < left ? pieces[i].iov_len : left;
 
 		left -= length;
+		if (watcher_watching() && mmio_is_watched((uint64_t)pieces[i].iov_base, length))
+			continue; /* registers are not read a second time */
 		for (size_t at = 0; at < length && first < sizeof(start); at++)
 			start[first++] = ((const unsigned char *)pieces[i].iov_base)[at];
 		if (!length)
@@ -207,16 +233,18 @@ static size_t vector_length(const struct iovec *pieces, int count, ssize_t resul
 		struct io_call call;                                                                                   \
 		bool recording = io_begin(&call, entry, fd, op_kind,                                                   \
 					  offset == -1 ? position_of(entry, fd) : (uint64_t)offset, 0, how);           \
+		struct iovec room[VECTOR_ROOM];                                                                        \
+		const struct iovec *where = reachable(pieces, count, room);                                            \
 		ssize_t result;                                                                                        \
                                                                                                                        \
 		if (flags)                                                                                             \
-			result = IS_RAW(how) ? LIBC_RESULT(raw6(flagged_nr, fd, (long)pieces, count, (long)offset, 0,  \
+			result = IS_RAW(how) ? LIBC_RESULT(raw6(flagged_nr, fd, (long)where, count, (long)offset, 0,  \
 								flags)) :                                              \
-					       REAL(flagged)(fd, pieces, count, offset, flags);                        \
+					       REAL(flagged)(fd, where, count, offset, flags);                        \
 		else if (offset == -1)                                                                                 \
-			result = PERFORM(how, plain, plain_nr, fd, pieces, count);                                     \
+			result = PERFORM(how, plain, plain_nr, fd, where, count);                                     \
 		else                                                                                                   \
-			result = PERFORM(how, at, at_nr, fd, pieces, count, offset);                                   \
+			result = PERFORM(how, at, at_nr, fd, where, count, offset);                                   \
 		if (!recording)                                                                                        \
 			return result;                                                                                 \
 		{                                                                                                      \
@@ -275,25 +303,25 @@ off64_t recorded_lseek(union object_entry entry, int fd, off64_t offset, int whe
 EXPORT ssize_t read(int fd, void *buffer, size_t count)
 {
 	IF_IO(fd, recorded_read(entry, fd, buffer, count, ORIGIN));
-	return REAL(read)(fd, buffer, count);
+	return REAL(read)(fd, watcher_pointer(buffer, count), count);
 }
 
 EXPORT ssize_t write(int fd, const void *buffer, size_t count)
 {
 	IF_IO(fd, recorded_write(entry, fd, buffer, count, ORIGIN));
-	return REAL(write)(fd, buffer, count);
+	return REAL(write)(fd, watcher_pointer(buffer, count), count);
 }
 
 EXPORT ssize_t pread64(int fd, void *buffer, size_t count, off64_t offset)
 {
 	IF_IO(fd, recorded_pread(entry, fd, buffer, count, offset, ORIGIN));
-	return REAL(pread64)(fd, buffer, count, offset);
+	return REAL(pread64)(fd, watcher_pointer(buffer, count), count, offset);
 }
 
 EXPORT ssize_t pwrite64(int fd, const void *buffer, size_t count, off64_t offset)
 {
 	IF_IO(fd, recorded_pwrite(entry, fd, buffer, count, offset, ORIGIN));
-	return REAL(pwrite64)(fd, buffer, count, offset);
+	return REAL(pwrite64)(fd, watcher_pointer(buffer, count), count, offset);
 }
 
 EXPORT ssize_t __read(int fd, void *buffer, size_t count) __attribute__((alias("read")));
@@ -311,7 +339,7 @@ EXPORT ssize_t __read_chk(int fd, void *buffer, size_t count, size_t size)
 
 	if (unlikely((entry.fd.flags & OBJECT_IO) && count <= size))
 		return recorded_read(entry, fd, buffer, count, ORIGIN);
-	return REAL(__read_chk)(fd, buffer, count, size);
+	return REAL(__read_chk)(fd, watcher_pointer(buffer, count), count, size);
 }
 
 EXPORT ssize_t __pread64_chk(int fd, void *buffer, size_t count, off64_t offset, size_t size)
@@ -320,7 +348,7 @@ EXPORT ssize_t __pread64_chk(int fd, void *buffer, size_t count, off64_t offset,
 
 	if (unlikely((entry.fd.flags & OBJECT_IO) && count <= size))
 		return recorded_pread(entry, fd, buffer, count, offset, ORIGIN);
-	return REAL(__pread64_chk)(fd, buffer, count, offset, size);
+	return REAL(__pread64_chk)(fd, watcher_pointer(buffer, count), count, offset, size);
 }
 
 EXPORT ssize_t __pread_chk(int fd, void *buffer, size_t count, off_t offset, size_t size)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* ioctl: what VFIO is made of. */
 #include <stdarg.h>
+#include <string.h>
 
 #include "../core/ioctl_arguments.h"
 #include "../core/standin.h"
@@ -22,19 +23,66 @@ ALWAYS_INLINE int perform(union object_entry entry, int fd, unsigned long reques
 #endif
 }
 
+/*
+ * Requests that hand an address range to the kernel: when the driver maps a watched BAR for DMA (peer to peer) or into a
+ * VM, the kernel is to find the real mapping there. Returns the argument, or that of a copy in `room`.
+ */
+static unsigned long reachable(const struct ioctl_call *call, unsigned long argument, unsigned char room[160])
+{
+	uint32_t place;
+	uint64_t address;
+
+	if (likely(!watcher_watching()) || call->in_length > 160)
+		return argument;
+	switch ((enum ioctl_action)call->shape->action) {
+	case ACTION_MAP_DMA:
+		place = 8;
+		break;
+	case ACTION_IOAS_MAP:
+		place = 16;
+		break;
+	case ACTION_KVM_MEMORY:
+		place = 24;
+		break;
+	case ACTION_LYON_MAP:
+		place = 0;
+		break;
+	default:
+		return argument;
+	}
+	if (call->in_length < place + sizeof(address) || call->in_length < call->shape->size)
+		return argument;
+	memcpy(&address, call->in + place, sizeof(address));
+	if (!mmio_is_watched(address, 1))
+		return argument;
+	address = mmio_translate(address, 1);
+	memcpy(room, call->in, call->in_length);
+	memcpy(room + place, &address, sizeof(address));
+	return (unsigned long)room;
+}
+
+/* What the kernel answered in the copy, but for the address that was put there. */
+static void hand_back(const struct ioctl_call *call, unsigned long argument, const unsigned char *room)
+{
+	if (call->shape->action == ACTION_IOAS_MAP) /* iova@32 */
+		memcpy((char *)argument + 32, room + 32, 8);
+}
+
 int recorded_ioctl(union object_entry entry, int fd, unsigned long request, unsigned long argument,
 		   struct call_origin how)
 {
 	struct ring_thread *ring = ring_enter();
 	struct ring_inflight saved;
 	struct ioctl_call call;
+	unsigned char room[160];
 	struct ring_event event;
+	unsigned long where;
 	long outcome;
 	int result;
 
 	if (unlikely(!ring))
 		return perform(entry, fd, request, argument, how);
-	ioctl_capture_before(&call, ring, entry.fd.kind, request, argument);
+	ioctl_capture_before(&call, ring, entry.fd.kind, entry.fd.object, request, argument);
 	event = (struct ring_event){
 		.entered = shim_clock(),
 		.site = how.site,
@@ -46,12 +94,15 @@ int recorded_ioctl(union object_entry entry, int fd, unsigned long request, unsi
 		.flags = how.flags,
 	};
 	ring_inflight_begin(ring, &saved, &event);
-	result = perform(entry, fd, request, argument, how);
+	where = reachable(&call, argument, room);
+	result = perform(entry, fd, request, where, how);
 	event.left = shim_clock();
 	ring_inflight_end(ring, &saved);
 	event.result = (uint64_t)(int64_t)result;
 	event.error = result < 0 ? errno : 0;
 	outcome = result < 0 ? -(long)event.error : result;
+	if (unlikely(where != argument) && result >= 0)
+		hand_back(&call, argument, room);
 	ioctl_capture_after(&call, outcome);
 	ioctl_take_effect(&call, outcome);
 	if (call.count)

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 
 #include "../core/ranges.h"
+#include "../core/regions.h"
 #include "calls.h"
 
 static void record_memory(struct ring_event *event, long result, struct ring_segment *segment)
@@ -32,6 +33,27 @@ static void record_memory(struct ring_event *event, long result, struct ring_seg
 		.op = (uint32_t)(op_), .fd = -1, .kind = (kind_), .flags = (how_).flags                                \
 	}
 
+/* Only a device's own regions can be watched: a dma-buf and a hardware queue have no registers that we know of. */
+static bool has_regions(union object_entry entry)
+{
+	return entry.fd.kind == VFIOTAPE_OBJECT_DEVICE || entry.fd.kind == VFIOTAPE_OBJECT_CDEV ||
+	       entry.fd.kind == VFIOTAPE_OBJECT_LYON_DEVICE;
+}
+
+static long perform_mmap(union object_entry entry, void *address, size_t length, int prot, int flags, int fd,
+			 off64_t offset)
+{
+	if (watcher_watching() && has_regions(entry) && mmio_watching()) {
+		struct region_place place = regions_find(entry, (uint64_t)offset);
+		struct mmio_region region = { entry.fd.object, place.index, place.offset };
+
+		return mmio_mmap((uint64_t)address, length, prot, flags, fd, (uint64_t)offset, &region);
+	}
+	if (watcher_watching() && (flags & MAP_FIXED) && mmio_touches((uint64_t)address, length))
+		return mmio_mmap_over((uint64_t)address, length, prot, flags, fd, (uint64_t)offset);
+	return (long)raw_mmap(address, length, prot, flags, fd, (uint64_t)offset);
+}
+
 static bool maps_device(union object_entry entry)
 {
 	switch ((enum vfiotape_object_kind)entry.fd.kind) {
@@ -57,6 +79,9 @@ void *any_mmap(void *address, size_t length, int prot, int flags, int fd, off64_
 	device = maps_device(entry);
 	/* Another file's or anonymous memory matters where it takes the place of what does. */
 	if (likely(!device && (!(flags & MAP_FIXED) || !ranges_touch((uint64_t)address, length)))) {
+		/* Over a patched site, or the watcher's own memory. */
+		if (unlikely(flags & MAP_FIXED) && watcher_watching() && mmio_touches((uint64_t)address, length))
+			return (void *)LIBC_RESULT(perform_mmap(entry, address, length, prot, flags, fd, offset));
 		if (IS_RAW(how))
 			return (void *)LIBC_RESULT(
 				raw6(SYS_mmap, (long)address, (long)length, prot, flags, fd, (long)offset));
@@ -70,7 +95,7 @@ void *any_mmap(void *address, size_t length, int prot, int flags, int fd, off64_
 
 		event.object = device ? entry.fd.object : 0;
 		event.fd = flags & MAP_ANONYMOUS ? -1 : fd;
-		result = (long)raw_mmap(address, length, prot, flags, fd, (uint64_t)offset);
+		result = perform_mmap(entry, address, length, prot, flags, fd, offset);
 		if (device && !raw_failed(result))
 			ranges_add((uint64_t)result, length);
 		record_memory(&event, result, &segment);
@@ -90,12 +115,17 @@ int any_munmap(void *address, size_t length, struct call_origin how)
 {
 	long result;
 
-	if (likely(!ranges_touch((uint64_t)address, length)))
+	bool watched = watcher_watching() && mmio_touches((uint64_t)address, length);
+
+	if (likely(!ranges_touch((uint64_t)address, length))) {
+		if (watched)
+			return (int)LIBC_RESULT(mmio_munmap((uint64_t)address, length));
 		return PERFORM(how, munmap, SYS_munmap, address, length);
+	}
 	{
 		struct ring_event event = MEMORY_EVENT(VFIOTAPE_MUNMAP, address, length, 0, how);
 
-		result = raw_munmap(address, length);
+		result = watched ? mmio_munmap((uint64_t)address, length) : raw_munmap(address, length);
 		record_memory(&event, result, NULL);
 	}
 	return (int)LIBC_RESULT(result);
@@ -109,17 +139,24 @@ EXPORT int munmap(void *address, size_t length)
 void *any_mremap(void *address, size_t length, size_t new_length, int flags, void *wanted, struct call_origin how)
 {
 	bool fixed = flags & MREMAP_FIXED;
+	bool watched = watcher_watching() && (mmio_touches((uint64_t)address, length ? length : 1) ||
+					      (fixed && mmio_touches((uint64_t)wanted, new_length)));
 	long result;
 
 	if (likely(!ranges_touch((uint64_t)address, length ? length : 1) &&
-		   !(fixed && ranges_touch((uint64_t)wanted, new_length))))
+		   !(fixed && ranges_touch((uint64_t)wanted, new_length)))) {
+		if (watched)
+			return (void *)LIBC_RESULT(
+				mmio_mremap((uint64_t)address, length, new_length, flags, (uint64_t)wanted));
 		return PERFORM(how, mremap, SYS_mremap, address, length, new_length, flags, wanted);
+	}
 	{
 		uint64_t numbers[2] = { new_length, (uint64_t)wanted };
 		struct ring_segment segment = { .role = VFIOTAPE_ROLE_IN, .length = sizeof(numbers), .bytes = numbers };
 		struct ring_event event = MEMORY_EVENT(VFIOTAPE_MREMAP, address, length, flags, how);
 
-		result = raw6(SYS_mremap, (long)address, (long)length, (long)new_length, flags, (long)wanted, 0);
+		result = watched ? mmio_mremap((uint64_t)address, length, new_length, flags, (uint64_t)wanted) :
+				   raw6(SYS_mremap, (long)address, (long)length, (long)new_length, flags, (long)wanted, 0);
 		/* What moved keeps mattering where it is now. */
 		if (!raw_failed(result) && ranges_touch((uint64_t)address, length ? length : 1))
 			ranges_add((uint64_t)result, new_length);
@@ -146,12 +183,18 @@ int any_mprotect(void *address, size_t length, int prot, struct call_origin how)
 {
 	long result;
 
-	if (likely(!ranges_touch((uint64_t)address, length)))
+	bool watched = watcher_watching() && mmio_touches((uint64_t)address, length);
+
+	if (likely(!ranges_touch((uint64_t)address, length))) {
+		if (watched)
+			return (int)LIBC_RESULT(mmio_mprotect((uint64_t)address, length, prot));
 		return PERFORM(how, mprotect, SYS_mprotect, address, length, prot);
+	}
 	{
 		struct ring_event event = MEMORY_EVENT(VFIOTAPE_MPROTECT, address, length, prot, how);
 
-		result = raw3(SYS_mprotect, (long)address, (long)length, prot);
+		result = watched ? mmio_mprotect((uint64_t)address, length, prot) :
+				   raw3(SYS_mprotect, (long)address, (long)length, prot);
 		record_memory(&event, result, NULL);
 	}
 	return (int)LIBC_RESULT(result);
@@ -172,6 +215,8 @@ int any_madvise(void *address, size_t length, int advice, struct call_origin how
 		struct ring_event event = MEMORY_EVENT(VFIOTAPE_MADVISE, address, length, advice, how);
 
 		result = raw_madvise(address, length, advice);
+		if (result == 0 && watcher_watching())
+			mmio_advised((uint64_t)address, length, advice);
 		record_memory(&event, result, NULL);
 	}
 	return (int)LIBC_RESULT(result);

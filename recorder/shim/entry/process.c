@@ -36,8 +36,13 @@ void record_fork(uint64_t entered, int op, pid_t child, struct call_origin how)
 EXPORT pid_t fork(void)
 {
 	uint64_t entered = shim_clock();
-	pid_t child = REAL(fork)();
+	pid_t child;
 
+	if (watcher_watching())
+		mmio_before_fork();
+	child = REAL(fork)();
+	if (watcher_watching())
+		mmio_after_fork(child == 0);
 	/* A child finds its state wiped, and attaches when it has something to record. */
 	if (child != 0)
 		record_fork(entered, VFIOTAPE_FORK_FORK, child, ORIGIN);

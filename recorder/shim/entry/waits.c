@@ -98,7 +98,8 @@ EXPORT int __poll_chk(struct pollfd *fds, nfds_t count, int timeout, size_t size
 EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask)
 {
 	WAIT_BEGIN(VFIOTAPE_WAIT_PPOLL);
-	int result = REAL(ppoll)(fds, count, timeout, mask);
+	sigset_t room;
+	int result = REAL(ppoll)(fds, count, timeout, unshared_mask(mask, &room));
 
 	if (result > 0 && wait.entered)
 		record_ready_poll(fds, count, result, wait);
@@ -109,7 +110,8 @@ EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *
 		       size_t size)
 {
 	WAIT_BEGIN(VFIOTAPE_WAIT_PPOLL);
-	int result = REAL(__ppoll_chk)(fds, count, timeout, mask, size);
+	sigset_t room;
+	int result = REAL(__ppoll_chk)(fds, count, timeout, unshared_mask(mask, &room), size);
 
 	if (result > 0 && wait.entered)
 		record_ready_poll(fds, count, result, wait);
@@ -133,7 +135,8 @@ EXPORT int pselect(int count, fd_set *readable, fd_set *writable, fd_set *except
 		   const sigset_t *mask)
 {
 	WAIT_BEGIN(VFIOTAPE_WAIT_PSELECT);
-	int result = REAL(pselect)(count, readable, writable, exceptional, timeout, mask);
+	sigset_t room;
+	int result = REAL(pselect)(count, readable, writable, exceptional, timeout, unshared_mask(mask, &room));
 
 	if (result > 0 && wait.entered)
 		record_ready_select(count, readable, result, wait);
@@ -217,7 +220,8 @@ EXPORT int epoll_wait(int epoll, struct epoll_event *events, int most, int timeo
 EXPORT int epoll_pwait(int epoll, struct epoll_event *events, int most, int timeout, const sigset_t *mask)
 {
 	WAIT_BEGIN(VFIOTAPE_WAIT_EPOLL_PWAIT);
-	int result = REAL(epoll_pwait)(epoll, events, most, timeout, mask);
+	sigset_t room;
+	int result = REAL(epoll_pwait)(epoll, events, most, timeout, unshared_mask(mask, &room));
 
 	if (result > 0 && wait.entered)
 		record_ready_epoll(epoll, events, result, wait);
@@ -230,8 +234,10 @@ EXPORT int epoll_pwait2(int epoll, struct epoll_event *events, int most, const s
 			const sigset_t *mask)
 {
 	WAIT_BEGIN(VFIOTAPE_WAIT_EPOLL_PWAIT2);
+	sigset_t room;
 	int result;
 
+	mask = unshared_mask(mask, &room);
 	if (real_epoll_pwait2()) /* since glibc 2.35 */
 		result = real_epoll_pwait2()(epoll, events, most, timeout, mask);
 	else

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Signal dispositions and masks, as far as the MMIO watcher shares signals with the driver: the driver keeps its own
+ * view of SIGSEGV, SIGBUS and SIGTRAP, while they stay deliverable. Nothing of it is recorded, and while nothing is watched
+ * every call is libc's. A signal that ends the process needs nothing from here: the collector learns it as the parent.
+ */
+#include <signal.h>
+#include <string.h>
+
+#include "calls.h"
+
+#define SHARED(number) unlikely(watcher_watching() && mmio_owns_signal(number))
+
+static int shared_sigaction(int number, const struct sigaction *act, struct sigaction *old)
+{
+	struct mmio_kernel_sigaction wanted = { 0 }, former = { 0 };
+	long result;
+
+	if (act) {
+		wanted.handler = (uint64_t)act->sa_handler;
+		wanted.flags = (uint64_t)(unsigned int)act->sa_flags;
+		memcpy(&wanted.mask, &act->sa_mask, sizeof(wanted.mask));
+	}
+	result = mmio_sigaction(number, act ? &wanted : NULL, &former);
+	if (result == 0 && old) {
+		memset(old, 0, sizeof(*old));
+		old->sa_handler = (__sighandler_t)former.handler;
+		old->sa_flags = (int)former.flags;
+		memcpy(&old->sa_mask, &former.mask, sizeof(former.mask));
+	}
+	return (int)LIBC_RESULT(result);
+}
+
+EXPORT int sigaction(int number, const struct sigaction *act, struct sigaction *old)
+{
+	if (SHARED(number))
+		return shared_sigaction(number, act, old);
+	return REAL(sigaction)(number, act, old);
+}
+
+EXPORT int __sigaction(int number, const struct sigaction *act, struct sigaction *old)
+	__attribute__((alias("sigaction")));
+
+static __sighandler_t shared_signal(int number, __sighandler_t handler, int flags)
+{
+	struct sigaction act = { .sa_flags = flags }, old;
+
+	act.sa_handler = handler;
+	if (!(flags & SA_NODEFER))
+		sigaddset(&act.sa_mask, number);
+	return shared_sigaction(number, &act, &old) < 0 ? SIG_ERR : old.sa_handler;
+}
+
+EXPORT __sighandler_t signal(int number, __sighandler_t handler)
+{
+	if (SHARED(number))
+		return shared_signal(number, handler, SA_RESTART);
+	return REAL(signal)(number, handler);
+}
+
+EXPORT __sighandler_t bsd_signal(int number, __sighandler_t handler) __attribute__((alias("signal")));
+EXPORT __sighandler_t ssignal(int number, __sighandler_t handler) __attribute__((alias("signal")));
+
+EXPORT __sighandler_t __sysv_signal(int number, __sighandler_t handler)
+{
+	if (SHARED(number))
+		return shared_signal(number, handler, (int)(SA_RESETHAND | SA_NODEFER | SA_INTERRUPT));
+	return REAL(__sysv_signal)(number, handler);
+}
+
+EXPORT __sighandler_t sysv_signal(int number, __sighandler_t handler) __attribute__((alias("__sysv_signal")));
+
+/* --- masks: the kernel's are one word --- */
+
+static long shared_mask(int how, const sigset_t *set, sigset_t *old)
+{
+	uint64_t wanted = 0, former = 0;
+	long result;
+
+	if (set)
+		memcpy(&wanted, set, sizeof(wanted));
+	/* The two signals that glibc needs for itself (cancellation, setuid) can't be blocked through its functions. */
+	wanted &= ~(3ull << 31);
+	result = mmio_sigprocmask(how, set ? &wanted : NULL, &former);
+	if (result == 0 && old) {
+		memset(old, 0, sizeof(*old));
+		memcpy(old, &former, sizeof(former));
+	}
+	return result;
+}
+
+EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old)
+{
+	if (watcher_watching())
+		return (int)LIBC_RESULT(shared_mask(how, set, old));
+	return REAL(sigprocmask)(how, set, old);
+}
+
+EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
+{
+	if (watcher_watching())
+		return (int)-shared_mask(how, set, old);
+	return REAL(pthread_sigmask)(how, set, old);
+}
+
+EXPORT int sigsuspend(const sigset_t *mask)
+{
+	sigset_t room;
+
+	return REAL(sigsuspend)(unshared_mask(mask, &room));
+}
