@@ -306,7 +306,9 @@ EXPORT int execlp(const char *file, const char *first, ...)
 		int saved_ = errno, error_;                                                                            \
                                                                                                                        \
 		prepare_exec();                                                                                        \
+		errno = saved_;                                                                                        \
 		error_ = (call);                                                                                       \
+		saved_ = errno; /* libc leaves what its child tried there, whatever it returns */                      \
 		if (!error_ && pid)                                                                                    \
 			*pid = child_;                                                                                 \
 		errno = error_; /* where record_fork looks; the function itself returns it */                          \
