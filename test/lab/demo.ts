@@ -19,7 +19,7 @@ const driver = ['qemu-io', '-f', 'raw', '-c', 'read 0 64k', `nvme://${bdf}/1`];
 const quoted = driver.map((word) => (/^[\w:/.,=-]+$/.test(word) ? word : `'${word}'`)).join(' ');
 const script = `
 . '${join(root, 'test/lab/guest/lib.sh')}'
-wait_for_nvme
+prepare_nvme ${bdf}
 bind_vfio ${bdf}
 '${process.execPath}' '${command}' record -o /out/demo.vtape -- ${quoted} >/out/driver.out 2>/out/driver.err
 echo $? >/out/driver.status

@@ -96,7 +96,7 @@ function edu(name: string, kernel: KernelName, options: readonly string[]): Driv
     status: 0,
     expect: [/factorial of 10: 3628800/, /DMA: 2048 bytes there and back/],
     volatile: [],
-    version: ['echo', 'examples/edu'],
+    version: ['echo', 'examples/edu/edu.c'],
   };
 }
 

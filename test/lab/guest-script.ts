@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { join } from 'node:path';
 import { packageRoot } from '../../abi/package-root.js';
 import { straceOptions } from './compare/strace-log.js';
 import type { Driver } from './drivers.js';
@@ -21,16 +20,23 @@ function quote(word: string): string {
   return /^[\w./:=,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
-/** The words of a driver's command in the guest, whose root is the host's. */
-export function driverCommand(driver: Driver): readonly string[] {
-  return driver.command.map((word) => word.replace('$build', join(packageRoot(), 'build')));
+/** Where the package is in the guest: the same wherever it is on the host, since recordings keep the paths. */
+const guestRoot = '/opt/vfiotape';
+
+/** The words of a driver's command in the guest. */
+function driverCommand(driver: Driver): readonly string[] {
+  return driver.command.map((word) => word.replace('$build', `${guestRoot}/build`));
 }
 
 /** What the guest runs for these drivers, one after the other, each in each way. */
 export function guestScript(drivers: readonly Driver[]): string {
-  const root = packageRoot();
   const wanted = new Set(drivers.map(({ device }) => device));
-  const lines = [`. ${quote(join(root, 'test/lab/guest/lib.sh'))}`, 'cd /tmp'];
+  const lines = [
+    // The guest's root is the host's.
+    `mkdir -p ${guestRoot} && mount --bind ${quote(packageRoot())} ${guestRoot}`,
+    `. ${guestRoot}/test/lab/guest/lib.sh`,
+    'cd /tmp',
+  ];
   if (wanted.has('nvme')) lines.push(`prepare_nvme ${devices.nvme.bdfs[0]}`);
   lines.push(`bind_vfio ${[...wanted].flatMap((device) => devices[device].bdfs).join(' ')}`);
   for (const driver of drivers) {
@@ -42,13 +48,12 @@ export function guestScript(drivers: readonly Driver[]): string {
 }
 
 function runLines(driver: Driver, run: Run): readonly string[] {
-  const root = packageRoot();
   const name = fileName(driver, run);
   const trace = `/tmp/${name}.vtape`;
   const log = `/tmp/${name}.strace`;
   const record = (...options: string[]): string[] => [
     process.execPath,
-    join(root, 'dist/cli/main.js'),
+    `${guestRoot}/dist/cli/main.js`,
     'record',
     '-o',
     trace,
@@ -72,6 +77,6 @@ function runLines(driver: Driver, run: Run): readonly string[] {
 }
 
 function dialogueCommand(name: string, prompt: string, steps: readonly (string | number)[]): string {
-  const script = join(packageRoot(), 'test/lab/guest/dialogue');
+  const script = `${guestRoot}/test/lab/guest/dialogue`;
   return [script, name, prompt, ...steps.map(String)].map(quote).join(' ');
 }

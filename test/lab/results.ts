@@ -146,6 +146,9 @@ function compareRun(
   const comparison = compareCalls(strace.calls, recorded);
   const problems = [
     ...strace.unknown.slice(0, 5).map((line) => `not understood in the log of strace: ${line}`),
+    ...strace.unpublished
+      .slice(0, 5)
+      .map((line) => `a call of the shim's own that is not in the list: ${line}`),
     ...comparison.differences.slice(0, 10).map(describeDifference),
   ];
   if (comparison.total === 0) problems.push('strace saw no call at all');

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Call, type CallName, kindOfPath } from './calls.js';
+import { ownCall } from './own-calls.js';
 
 /**
  * How strace must be called for this parser. -i: the address of each system call tells the shim's own ones from those that
@@ -30,8 +31,10 @@ export const straceOptions = [
 export interface StraceLog {
   /** The driver's calls that are compared, in the order in which they were entered. */
   readonly calls: readonly Call[];
-  /** Calls that the shim made for itself, counted by name. They have no counterpart in the trace. */
+  /** Calls that the shim made for itself, counted by their entry in the published list. */
   readonly own: ReadonlyMap<string, number>;
+  /** Calls from inside the shim that the list does not have. */
+  readonly unpublished: readonly string[];
   /** Lines that could not be understood: none, or the comparison is not worth much. */
   readonly unknown: readonly string[];
 }
@@ -54,6 +57,7 @@ const libraryName = '/libvfiotape.so';
 export function parseStraceLog(text: string): StraceLog {
   const calls: Call[] = [];
   const own = new Map<string, number>();
+  const unpublished: string[] = [];
   const unknown: string[] = [];
   const shim: Span[] = [];
   for (const line of completeLines(text, unknown)) {
@@ -69,10 +73,15 @@ export function parseStraceLog(text: string): StraceLog {
     if (parsed.result === undefined) continue;
     const call = toCall(parsed, line, parsed.result);
     // The shim has no VFIO descriptor of its own: what it does on one, it does for the driver's syscall(2).
-    if (call !== undefined) calls.push(call);
-    else if (inShim) own.set(parsed.name, (own.get(parsed.name) ?? 0) + 1);
+    if (call !== undefined) {
+      calls.push(call);
+    } else if (inShim) {
+      const entry = ownCall(parsed.name, placeOf(parsed), descriptor(parsed.arguments[4]).fd === -1);
+      if (entry === undefined) unpublished.push(`${line.number}: ${line.text}`);
+      else own.set(entry, (own.get(entry) ?? 0) + 1);
+    }
   }
-  return { calls, own, unknown };
+  return { calls, own, unpublished, unknown };
 }
 
 /** Joins `<unfinished ...>` with what resumes it, and leaves out exits. In the order of entry. */
@@ -136,7 +145,7 @@ function parseCall(text: string): Parsed | undefined {
   if (name === undefined) return undefined;
   const split = splitArguments(text, name.length + 1);
   if (split === undefined) return undefined;
-  const match = /^\s*= (\?|-?\d+|0x[0-9a-f]+)(?:<((?:[^>\\]|\\.)*)>)?(?: (E[A-Z0-9]+))?/.exec(
+  const match = /^\s*= (\?|0x[0-9a-f]+|-?\d+)(?:<((?:[^>\\]|\\.)*)>)?(?: (E[A-Z0-9]+))?/.exec(
     text.slice(split.end),
   );
   const result = match?.[1];
@@ -204,6 +213,20 @@ function noteShim({ name, arguments: args, result }: Parsed, shim: Span[]): void
     descriptor(args[4]).path.endsWith(libraryName)
   ) {
     shim.push({ start: result, end: result + integer(args[1]) });
+  }
+}
+
+/** The file that a call was made on, or tried to open. */
+function placeOf({ name, arguments: args, resultPath }: Parsed): string {
+  switch (name) {
+    case 'open':
+      return resultPath ?? unquote(args[0]);
+    case 'openat':
+      return resultPath ?? unquote(args[1]);
+    case 'mmap':
+      return descriptor(args[4]).path;
+    default:
+      return descriptor(args[0]).path;
   }
 }
 
