@@ -22,7 +22,27 @@ const TOUCHING: ReadonlySet<string> = new Set(
 );
 
 /** Touching entry points that the shim leaves alone, each with the reason why nothing is lost by that. */
-export const LEFT_ALONE: Readonly<Record<string, string>> = {};
+export const LEFT_ALONE: Readonly<Record<string, string>> = {
+  copy_file_range: 'between regular files only (vfs_copy_file_range, EINVAL for anything else)',
+  sendfile: 'a VFIO file has no splice_read (EINVAL), and neither has an eventfd',
+  splice: 'a VFIO file has no splice_read or splice_write (EINVAL)',
+  tee: 'between pipes only',
+  vmsplice: 'into pipes only',
+  fopen:
+    'a stream reads sysfs and proc; a VFIO node opened as one is met, and counted, at its first recorded call',
+  freopen: 'see fopen',
+  daemon: 'forks inside libc: the child finds no ring, since they are not inherited, and claims its own',
+  forkpty: 'see daemon',
+  system: 'starts a shell: LD_PRELOAD brings the shim into it, as into all that it starts',
+  popen: 'see system',
+  pkey_mprotect: 'changes who may touch a mapping, not what is mapped; no known driver gives a BAR a key',
+  process_madvise: 'advice for another process’s memory',
+  remap_file_pages: 'an emulation by mmap since Linux 4.0, for regular files on tmpfs',
+  aio_read:
+    'libc does it in a thread of its own by calls that no preloaded library sees; no known driver does that to a device',
+  aio_write: 'see aio_read',
+  lio_listio: 'see aio_read',
+};
 
 /** `__pread64_chk` is pread, `__open64_2` open; `_exit` and `__clone` keep what is theirs. */
 export function plainName(symbol: string): string {
