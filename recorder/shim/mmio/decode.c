@@ -292,6 +292,18 @@ static void find_address(const ZydisDecodedInstruction *in, const ZydisDecodedOp
 			insn->base_is_operand = 1;
 }
 
+/* xlat, maskmovdqu, cmps, scas: stepped, and recorded with what is known of their operand. */
+static void note_implicit(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *operands, struct mmio_insn *insn)
+{
+	for (unsigned int i = 0; i < in->operand_count; i++) {
+		if (operands[i].type != ZYDIS_OPERAND_TYPE_MEMORY || general(operands[i].mem.base) == 4)
+			continue;
+		insn->width = (uint8_t)(operands[i].size / 8);
+		insn->actions |= (operands[i].actions & ZYDIS_OPERAND_ACTION_MASK_READ ? 1 : 0) |
+				 (operands[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE ? 2 : 0);
+	}
+}
+
 void mmio_decode(const uint8_t bytes[16], size_t available, struct mmio_insn *insn)
 {
 	ZydisDecodedInstruction in;
@@ -315,8 +327,10 @@ void mmio_decode(const uint8_t bytes[16], size_t available, struct mmio_insn *in
 		insn->width = (uint8_t)(in.operand_width / 8);
 		return;
 	}
-	if (!memory)
+	if (!memory) {
+		note_implicit(&in, operands, insn);
 		return;
+	}
 	find_address(&in, operands, memory, insn);
 	if (in.mnemonic == ZYDIS_MNEMONIC_MOVDIR64B && !insn->address32) {
 		insn->class = CLASS_MOVDIR64B;

@@ -7,7 +7,7 @@
  */
 #include "internal.h"
 
-#define PADDINGS_MAX 512u
+#define PADDINGS_MAX 4096u
 
 static struct { uint64_t at; } paddings[PADDINGS_MAX];
 static uint32_t padding_count;

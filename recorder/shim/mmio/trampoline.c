@@ -446,12 +446,11 @@ static void load_access(const struct mmio_site *site, int S)
 
 static void store_access(const struct mmio_site *site, int S)
 {
-	put1(0x48), put1(0xc7), put1(0x44), put1(0x24), put1(oV), put4(0); /* mov qword [rsp + oV], 0 */
 	address_of_frame(S, oV);
 	restore_registers();
 	instruction_on_copy(&site->insn, S);
+	load_width(RAX, S, site->insn.width); /* its own width: the store is forwarded to it */
 	from_frame(S, oK);
-	from_frame(RAX, oV);
 	to_memory(S, RECORD(value), RAX);
 	from_frame(RAX, oC);
 	to_memory(S, RECORD(kind), RAX);
@@ -472,7 +471,7 @@ static void modify_access(const struct mmio_site *site, int S)
 	restore_registers();
 	instruction(&site->insn, S);
 	to_frame(oX, RAX);
-	from_frame(RAX, oV);
+	load_width(RAX, S, site->insn.width);
 	from_frame(S, oK);
 	to_memory(S, RECORD(value), RAX);
 	from_frame(S, oL);
