@@ -39,6 +39,11 @@ export class PacketTable {
     this.length = n + 1;
   }
 
+  /** Forgets all packets from the nth on. */
+  cut(n: number): void {
+    this.length = n;
+  }
+
   offset(n: number): number {
     return this.offsets[n] as number;
   }

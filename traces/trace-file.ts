@@ -97,6 +97,12 @@ export class TraceFile {
     return start;
   }
 
+  /** Gives up what follows. */
+  async cut(size: number): Promise<void> {
+    await this.handle.truncate(size);
+    this.size = size;
+  }
+
   async read(into: Uint8Array, position: number): Promise<number> {
     return (await this.handle.read(into, 0, into.length, position)).bytesRead;
   }

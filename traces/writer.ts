@@ -11,7 +11,7 @@ import { FlightRecorder, type PartChunk, partsOf } from './flight.js';
 import { Content, framed, trailer } from './frame.js';
 import { MAX_DEFINITIONS, MAX_DEFINITIONS_BYTES, MAX_MESSAGE_BYTES, MAX_STRING_BYTES } from './limits.js';
 import { DEFINITIONS, encodeMessage, HEADER, type Message, SUMMARY } from './messages.js';
-import type { Definitions, RingPosition, TraceHeader, TraceSummary } from './model.js';
+import type { Definitions, RingPosition, TraceHeader, TraceLoss, TraceSummary } from './model.js';
 import { PacketTable } from './packet-table.js';
 import { encodePayloads } from './payloads.js';
 import { type Resumed, takeUp } from './recovery.js';
@@ -47,6 +47,8 @@ const ARGUMENTS_BYTES = 256 << 10;
 /** What summary, index and trailer need beside the chunks that a flight recording keeps. */
 const SEAL_BYTES = 16 << 10;
 const INDEX_ENTRY_BYTES = 64;
+/** At most so many of the last chunks make room for the end of the file on a full disk. */
+const CHUNKS_TO_GIVE_UP = 16;
 const KINDS = 256;
 
 /**
@@ -191,8 +193,11 @@ export class TraceWriter {
     return written;
   }
 
-  /** Writes summary, index and trailer, and closes. */
-  async seal(summary: NewSummary): Promise<void> {
+  /**
+   * Writes summary, index and trailer, and closes. Answers how many events of the last chunks had to be given up
+   * because there was no room for the end: 0, but for a full disk.
+   */
+  async seal(summary: NewSummary): Promise<number> {
     this.mustBeOpen();
     this.ended = true;
     try {
@@ -200,21 +205,55 @@ export class TraceWriter {
       await this.flight?.moveTo(this.file, (chunk, offset) =>
         this.table.add(offset, chunk.size, Content.CHUNK, chunk as StoredChunk),
       );
-      let events = 0;
-      for (let n = 0; n < this.table.length; n++) {
-        events += this.table.events(n);
+      let given = 0;
+      for (;;) {
+        try {
+          await this.conclude(
+            given === 0 ? summary : { ...summary, losses: [...summary.losses, noRoom(given)] },
+          );
+          return given;
+        } catch (error) {
+          // A full disk: a sealed trace without its last chunk is worth more than one that lacks its end.
+          const events = error instanceof TraceWriteError ? await this.giveUpLastChunk() : 0;
+          if (events === 0) {
+            throw error;
+          }
+          given += events;
+        }
       }
-      await this.appendMessage(Content.SUMMARY, SUMMARY, {
-        ...summary,
-        events,
-        droppedEvents: this.droppedEvents,
-        kindCounts: trimmed(this.kindCounts),
-      });
-      const indexOffset = await this.file.append(framed(Content.INDEX, [this.table.encode()]), 0);
-      await this.file.append(trailer(indexOffset), 0);
     } finally {
       await this.close();
     }
+  }
+
+  private async conclude(summary: NewSummary): Promise<void> {
+    let events = 0;
+    for (let n = 0; n < this.table.length; n++) {
+      events += this.table.events(n);
+    }
+    await this.appendMessage(Content.SUMMARY, SUMMARY, {
+      ...summary,
+      events,
+      droppedEvents: this.droppedEvents,
+      kindCounts: trimmed(this.kindCounts),
+    });
+    const indexOffset = await this.file.append(framed(Content.INDEX, [this.table.encode()]), 0);
+    await this.file.append(trailer(indexOffset), 0);
+  }
+
+  /** Makes room. Answers how many events it cost; 0: there is none to be made. */
+  private async giveUpLastChunk(): Promise<number> {
+    for (let n = this.table.length - 1; n > 0; n--) {
+      const kinds = this.table.content(n) === Content.CHUNK && this.chunkKinds.get(this.table.firstEvent(n));
+      if (kinds) {
+        const events = this.table.events(n);
+        await this.file.cut(this.table.offset(n));
+        this.table.cut(n);
+        this.forget(this.table.firstEvent(n));
+        return events;
+      }
+    }
+    return 0;
   }
 
   /** Closes without sealing: `recover` can continue. */
@@ -296,8 +335,15 @@ export class TraceWriter {
     }
     const offset = await this.file.append(pieces, events);
     this.table.add(offset, size, content, head);
-    if (kinds !== undefined) {
+    if (head !== undefined && kinds !== undefined) {
       addKinds(this.kindCounts, kinds, 1);
+      this.chunkKinds.set(head.firstEvent, kinds);
+      if (this.chunkKinds.size > CHUNKS_TO_GIVE_UP) {
+        for (const oldest of this.chunkKinds.keys()) {
+          this.chunkKinds.delete(oldest);
+          break;
+        }
+      }
     }
     return size;
   }
@@ -317,6 +363,17 @@ export class TraceWriter {
 }
 
 interface StoredChunk extends PartChunk, ChunkHead {}
+
+/** What the end of the trace says of chunks that made room for it. */
+export function noRoom(events: number): TraceLoss {
+  return {
+    cause: 'write',
+    events,
+    bytes: 0,
+    process: 0,
+    detail: 'given up so that the rest could be sealed',
+  };
+}
 
 function ignore(): void {
   // Told to whoever holds the promise itself.
