@@ -101,6 +101,6 @@ function summaryLines(outcome: RecordOutcome): string[] {
   if (waitedNs >= 1e6) parts.push(`the driver waited ${formatSeconds(waitedNs / 1e9)} for the recorder (${count(waits, 'time')})`);
   const lines = [parts.join(', ')];
   if (losses.length > 0) lines.push(`lost: ${describeLosses(losses)}`);
-  if (events === 0) lines.push('the driver made no VFIO call; is it the right program, and does it reach its device through VFIO?');
+  if (!outcome.sawDriver) lines.push('the driver made no VFIO call; is it the right program, and does it reach its device through VFIO?');
   return lines;
 }

@@ -76,12 +76,13 @@ export class Collector {
     parts.definer.onUnknownSite = (process) => this.readMaps(process);
   }
 
-  get events(): number {
-    return (this.sink?.events ?? 0) + (this.sink?.batch.length ?? 0);
-  }
-
   get traceSink(): TraceSink | undefined {
     return this.sink;
+  }
+
+  /** Whether the driver did anything with VFIO. */
+  get sawDriver(): boolean {
+    return this.translator.sawDriver;
   }
 
   get allRings(): readonly RingReader[] {
@@ -222,12 +223,13 @@ export class Collector {
     const sink = await this.openSink();
     const { translator, shares } = this;
     const batch = sink.batch;
+    const most = sink.batchEvents;
     let taken = 0;
     let turn = SLICE;
     for (let ring = heap.top; ring !== undefined && ring.key <= until; ring = heap.top) {
       if (batch.length === 0) sink.batchSince = now;
       const share = shares[ring.index] as Share;
-      const room = ring.position < share.position && ring.sideDone < share.side;
+      const room = batch.length < most && ring.position < share.position && ring.sideDone < share.side;
       const key = ring.key;
       let count = 0;
       if (room) {

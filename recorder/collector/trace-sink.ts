@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import { EventBatch } from '../../traces/columns.js';
 import { TraceWriteError } from '../../traces/errors.js';
-import type { RingPosition } from '../../traces/model.js';
-import type { NewSummary, TraceWriter } from '../../traces/writer.js';
+import type { RingPosition, TraceLoss } from '../../traces/model.js';
+import { type NewSummary, noRoom, type TraceWriter } from '../../traces/writer.js';
 import type { Definer } from './definer.js';
 import type { RingReader } from './ring.js';
 
 /** Of one event in a chunk, before compression: the sum of the columns' widths, and what a definition may add. */
 const EVENT_BYTES_MOST = 64;
+const BATCH_LEAST = 1024;
 /** Summary, index and trailer. */
-const SEAL_BYTES = 65536;
+const SEAL_BYTES = 32768;
 
 export interface WriteFailure {
   readonly code: string;
@@ -45,8 +46,16 @@ export class TraceSink {
     this.maxBytes = maxBytes;
   }
 
+  /** That are in the file, or that a flight recording gave up. */
   get events(): number {
-    return this.writer.nextEvent;
+    return this.failures.reduce((sum, { events }) => sum - events, this.writer.nextEvent);
+  }
+
+  /** A batch of more events than this goes off: the file's limit should be met closely. */
+  get batchEvents(): number {
+    const { capacity } = this.batch;
+    if (this.maxBytes === 0) return capacity;
+    return Math.min(capacity, Math.max(BATCH_LEAST, Math.floor(this.maxBytes / 8 / EVENT_BYTES_MOST)));
   }
 
   /** Given up by a flight recording. */
@@ -87,10 +96,15 @@ export class TraceSink {
     if (this.trouble !== undefined) throw this.trouble;
   }
 
-  async seal(summary: NewSummary): Promise<void> {
+  /** Answers with the losses of the sealed trace: a full disk may have cost more of them. */
+  async seal(summary: NewSummary): Promise<readonly TraceLoss[]> {
     this.writeDefinitions();
     await this.settle();
-    await this.writer.seal(summary);
+    const given = await this.writer.seal(summary);
+    if (given === 0) return summary.losses;
+    const loss = noRoom(given);
+    this.failures.push({ code: loss.detail, events: given });
+    return [...summary.losses, loss];
   }
 
   private writeDefinitions(): void {
@@ -133,7 +147,7 @@ export class TraceSink {
     if (room(most)) return true;
     // Near the limit: one at a time, and by what chunks have turned out to take.
     await this.settle();
-    const expected = this.largestChunk === 0 ? most : Math.min(most, this.largestChunk * 1.25);
+    const expected = this.largestChunk === 0 ? most / 4 : Math.min(most, this.largestChunk * 1.25);
     this.limitReached = !room(expected);
     return !this.limitReached;
   }

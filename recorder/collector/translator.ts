@@ -23,6 +23,17 @@ const PLAIN = new Uint8Array(256);
 for (const kind of [RecordKind.READ, RecordKind.WRITE, RecordKind.LOAD, RecordKind.STORE, RecordKind.UPDATE, RecordKind.WAKE]) {
   PLAIN[kind] = 1;
 }
+/** Kinds that say nothing of what the driver did with VFIO. */
+const ABOUT_PROCESSES: ReadonlySet<number> = new Set([
+  RecordKind.THREAD,
+  RecordKind.PROCESS,
+  RecordKind.CLOCK,
+  RecordKind.SIGNAL,
+  RecordKind.EXIT,
+  RecordKind.EXEC,
+  RecordKind.FORK,
+  RecordKind.LOST,
+]);
 /** A record that `append` must see: it has payload, or a duration of more than 32 bits. */
 const NOT_PLAIN = (RecordFlag.PAYLOAD | RecordFlag.LONG) << 8;
 const WORDS = RECORD_BYTES / 4;
@@ -36,6 +47,8 @@ export class Translator {
   private readonly processes: ProcessEvents;
   /** By ring: Thread.id of whoever fills it, and whose number that is. */
   private readonly threads: { id: number; process: number; tid: number }[] = [];
+  /** Something that concerns VFIO was recorded. */
+  sawDriver = false;
   private readonly buildIds = new Map<string, Uint8Array>();
 
   constructor(definer: Definer, clock: RecordingClock, processes: ProcessEvents) {
@@ -105,6 +118,7 @@ export class Translator {
       site[row] = siteId;
     }
     if (taken > 0) {
+      this.sawDriver = true;
       batch.length = first + taken;
       ring.key = key;
       ring.advance(taken);
@@ -159,6 +173,7 @@ export class Translator {
     batch.site[row] = this.definer.site(ring.process, words[at + 2] as number, siteHigh & SITE_HIGH);
     if (hasPayload) this.copyPayload(ring, batch, row);
     batch.length = row + 1;
+    if (!ABOUT_PROCESSES.has(kind)) this.sawDriver = true;
     this.learn(kind, ring, batch, row);
     return true;
   }

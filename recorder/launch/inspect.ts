@@ -62,6 +62,9 @@ function inspect(file: string, command: string, scripts: number): void {
     const interpreter = interpreterOf(head);
     if (interpreter === undefined) return;
     if (scripts === SCRIPTS_MAX) throw new UserError(`${command}: its interpreter's interpreter's … is a script, too`);
+    if (statSync(interpreter, { throwIfNoEntry: false }) === undefined) {
+      throw new UserError(`${file} is a script for ${interpreter}, which is not there`);
+    }
     inspect(interpreter, command, scripts + 1);
     return;
   }

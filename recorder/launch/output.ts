@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { accessSync, constants, lstatSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, lstatSync, openSync, readSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { UserError } from '../../abi/user-error.js';
+import { FRAME_BYTES, parseFrame } from '../../traces/frame.js';
 
 /** Refuses, before a driver is started, a trace that could not be written after it. */
 export function checkOutput(path: string): void {
@@ -24,5 +25,19 @@ export function checkOutput(path: string): void {
     accessSync(path, constants.W_OK);
   } catch {
     throw new UserError(`cannot write ${path}: no permission`);
+  }
+  // An earlier trace is replaced, as other recorders do; a driver that was named where the trace belongs is not.
+  if (existing.size > 0 && !isTrace(path)) {
+    throw new UserError(`cannot write ${path}: it exists and is not a trace; remove it, or choose another name`);
+  }
+}
+
+function isTrace(path: string): boolean {
+  const head = new Uint8Array(FRAME_BYTES);
+  const fd = openSync(path, 'r');
+  try {
+    return parseFrame(head.subarray(0, readSync(fd, head, 0, FRAME_BYTES, 0))) !== undefined;
+  } finally {
+    closeSync(fd);
   }
 }

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { packageVersion } from '../../abi/package-root.js';
 import { UserError } from '../../abi/user-error.js';
 import type { RecordingModes, TraceLoss } from '../../traces/model.js';
+import { TraceError, TraceWriteError } from '../../traces/errors.js';
 import { type NewHeader, TraceWriter } from '../../traces/writer.js';
 import { chooseClock, RecordingClock } from '../collector/clock.js';
 import { Collector } from '../collector/collector.js';
@@ -55,7 +56,8 @@ export interface RecordOutcome {
   readonly events: number;
   readonly droppedEvents: number;
   readonly losses: readonly TraceLoss[];
-  readonly processes: number;
+  /** Something that concerns VFIO was recorded. */
+  readonly sawDriver: boolean;
   readonly seconds: number;
   readonly stoppedBy: string;
   readonly waits: number;
@@ -185,22 +187,24 @@ class Recording {
     relay.onSignalAfterDriver = () => this.collector.stop('interrupt');
     const timers = this.startTimers();
     void this.stopAfterDriver(exited);
-    let stoppedBy: string;
+    let sealed: Omit<RecordOutcome, 'exitStatus'>;
     try {
-      stoppedBy = await this.collector.run();
+      const stoppedBy = await this.collector.run();
       // From here on nobody empties the rings: whoever still runs must not wait for it.
       this.control.stop();
+      sealed = await this.seal(stoppedBy, Number(process.hrtime.bigint() - began) / 1e9);
     } catch (error) {
+      // Whatever it is, it is not the driver's trouble.
       this.control.stop();
       this.keepSession = true;
-      throw error;
+      this.options.say(`recording failed: ${error instanceof Error ? error.message : String(error)}`);
+      await exited;
+      throw error instanceof TraceError || error instanceof TraceWriteError ? new UserError(error.message) : error;
     } finally {
       for (const timer of timers) clearInterval(timer);
     }
-    const seconds = Number(process.hrtime.bigint() - began) / 1e9;
-    const sealed = await this.seal(stoppedBy, seconds);
     if (this.ending === undefined) {
-      this.options.say(`recording ended (${stoppedBy}); the driver runs on`);
+      this.options.say(`recording ended (${sealed.stoppedBy}); the driver runs on`);
       await exited;
     }
     return { ...sealed, exitStatus: statusOf(this.ending) };
@@ -289,12 +293,7 @@ class Recording {
     });
     // A driver that touched nothing leaves a trace that says so.
     const sink = this.collector.traceSink ?? (await this.openSink());
-    try {
-      await sink.seal(summary);
-    } catch (error) {
-      this.keepSession = true;
-      throw error;
-    }
+    const losses = await sink.seal(summary);
     this.collector.close();
     this.control.close();
     return {
@@ -302,8 +301,8 @@ class Recording {
       bytes: statSync(this.output).size,
       events: sink.events,
       droppedEvents: sink.droppedEvents,
-      losses: summary.losses,
-      processes: this.definer.processes.size,
+      losses,
+      sawDriver: this.collector.sawDriver,
       seconds,
       stoppedBy,
       waits: summary.waits,

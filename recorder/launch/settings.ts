@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from 'node:fs';
 import { RING_HEADER_BYTES, RINGS_MAX } from '../../abi/wire/record.js';
 import { UserError } from '../../abi/user-error.js';
 
@@ -8,6 +9,7 @@ export const BUFFER_LEAST = 64 << 10;
 export const BUFFER_MOST = 640 << 20;
 /** So many rings are to fit, or they are made smaller. */
 const RINGS_WANTED = 8;
+const RECORDS_LOG2_LEAST = 10;
 
 export interface RingSizes {
   readonly recordsLog2: number;
@@ -24,14 +26,31 @@ function sizesOf(bytes: number): { recordsLog2: number; sideLog2: number; ringBy
   return { recordsLog2, sideLog2, ringBytes: RING_HEADER_BYTES + 64 * 2 ** recordsLog2 + 2 ** sideLog2 };
 }
 
+/**
+ * Bytes that a file of the driver may have (RLIMIT_FSIZE). A ring is a file like others: one that is larger would be
+ * SIGXFSZ for the driver.
+ */
+export function fileSizeLimit(): number {
+  const soft = /^Max file size\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
+  return soft === undefined ? Number.POSITIVE_INFINITY : Number(soft);
+}
+
 /** How large the rings are, and how many there may be: half of what is free at most is taken. */
-export function ringSizes(bufferBytes: number | undefined, freeBytes: number): RingSizes {
+export function ringSizes(
+  bufferBytes: number | undefined,
+  freeBytes: number,
+  fileLimit: number = fileSizeLimit(),
+): RingSizes {
   const room = freeBytes / 2;
   let sizes = sizesOf(bufferBytes ?? BUFFER_BYTES);
   if (bufferBytes === undefined) {
-    while (sizes.ringBytes * RINGS_WANTED > room && sizes.recordsLog2 > 10) {
-      sizes = sizesOf(sizes.ringBytes / 2);
-    }
+    const tooLarge = (): boolean => sizes.ringBytes * RINGS_WANTED > room || sizes.ringBytes > fileLimit;
+    while (tooLarge() && sizes.recordsLog2 > RECORDS_LOG2_LEAST) sizes = sizesOf(sizes.ringBytes / 2);
+  }
+  if (sizes.ringBytes > fileLimit) {
+    throw new UserError(
+      `the driver may write files of ${fileLimit} bytes only (ulimit -f), and each of its threads needs one of ${sizes.ringBytes}; raise that limit${bufferBytes === undefined ? '' : ', or give a smaller --buffer'}`,
+    );
   }
   const ringLimit = Math.min(RINGS_MAX, Math.floor(room / sizes.ringBytes));
   if (ringLimit < 1) {

@@ -74,16 +74,16 @@ export async function recoverSession(directory: string): Promise<RecoverOutcome>
     complete: false,
     main: undefined,
   });
-  await sink.seal(summary);
+  const losses = await sink.seal(summary);
   collector.close();
   control.close();
-  if (summary.losses.length === 0 || sink.failures.length === 0) removeSessionDirectory(directory);
+  removeSessionDirectory(directory);
   return {
     output: note.output,
     bytes: statSync(note.output).size,
     events: sink.events,
     added: sink.events - before,
-    losses: summary.losses,
+    losses,
     running: processes.running(),
   };
 }
