@@ -2,7 +2,7 @@
 import { basename } from 'node:path';
 import { recordDriver, type RecordOutcome } from '../recorder/launch/record-driver.js';
 import { BUFFER_LEAST, BUFFER_MOST } from '../recorder/launch/settings.js';
-import { shimWatchesMmio } from '../recorder/launch/spawn.js';
+import { whyNoMmio } from '../recorder/launch/spawn.js';
 import { parseWatches } from '../recorder/launch/watch.js';
 import { escapeText } from '../abi/text.js';
 import { UserError } from '../abi/user-error.js';
@@ -82,10 +82,12 @@ function say(line: string): void {
 }
 
 function mmioMode(asked: 'patch' | 'trap' | 'syscalls' | 'off' | undefined): 'patch' | 'trap' | 'syscalls' | 'off' {
-  if (shimWatchesMmio()) return asked ?? 'patch';
-  if (asked !== undefined && asked !== 'off') {
-    throw new UserError(`record: --mmio ${asked}: the shim of this build can't watch mapped registers; --mmio off`);
+  const missing = whyNoMmio();
+  if (missing === undefined || asked === 'off' || asked === 'syscalls') return asked ?? 'patch';
+  if (asked !== undefined) {
+    throw new UserError(`record: --mmio ${asked}: loads and stores to mapped registers can't be recorded: ${missing}; or --mmio off`);
   }
+  say(`loads and stores to mapped registers are not recorded: ${missing}`);
   return 'off';
 }
 

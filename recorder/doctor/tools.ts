@@ -30,11 +30,18 @@ function builtShim(machine: Machine, shim: string): Finding {
   );
 }
 
-function disassembler(machine: Machine): Finding {
+/** Its file's name, where the dynamic linker will find it. */
+export function findZydis(machine: Machine): string | undefined {
   for (const directory of LIBRARY_DIRECTORIES) {
     const name = machine.list(directory).find((file) => /^libZydis\.so\.\d+/.test(file));
-    if (name !== undefined) return ok('zydis', `${name} is there, for accesses to mapped BARs`);
+    if (name !== undefined) return name;
   }
+  return undefined;
+}
+
+function disassembler(machine: Machine): Finding {
+  const name = findZydis(machine);
+  if (name !== undefined) return ok('zydis', `${name} is there, for accesses to mapped BARs`);
   return warn(
     'zydis',
     'libZydis is missing: loads and stores to mapped BARs cannot be recorded, system calls can',

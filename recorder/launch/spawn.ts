@@ -4,6 +4,8 @@ import { existsSync, readdirSync, readFileSync, readlinkSync, symlinkSync } from
 import { join } from 'node:path';
 import { packageRoot } from '../../abi/package-root.js';
 import { UserError } from '../../abi/user-error.js';
+import { machineAt } from '../doctor/machine.js';
+import { findZydis } from '../doctor/tools.js';
 
 /** The shim as it is built; refuses when it isn't. */
 export function shimLibrary(): string {
@@ -116,7 +118,14 @@ export function whyNotAttached(pid: number, file: string): string | undefined {
   return undefined;
 }
 
-/** Whether the shim that was built has the part that watches mapped registers: it carries this mark. */
-export function shimWatchesMmio(): boolean {
-  return readFileSync(shimLibrary()).includes('vfiotape: mmio watcher');
+/** Why loads and stores to mapped registers can't be recorded here, and what to do; undefined when they can. */
+export function whyNoMmio(): string | undefined {
+  // The mark of the part that watches them: it is left out where Zydis' headers were missing.
+  if (!readFileSync(shimLibrary()).includes('vfiotape: mmio watcher')) {
+    return 'the shim was built without Zydis; apt-get install libzydis-dev && npm run build';
+  }
+  if (findZydis(machineAt('/', '')) === undefined) {
+    return 'libZydis, which decodes them, is not installed; apt-get install libzydis4.0';
+  }
+  return undefined;
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // `vfiotape record` with the test build of the shim, which takes memfds for VFIO devices (recorder/shim/core/standin.h):
-//   node record-standin.js OUTPUT [--when-full=drop] [--buffer=BYTES] [--max-size=BYTES] DRIVER ARGS…
+//   node record-standin.js OUTPUT [--when-full=drop] [--buffer=BYTES] [--max-size=BYTES]
+//     [--mmio=MODE] [--watch=RANGE] DRIVER ARGS…
 import { join } from 'node:path';
 import { packageRoot } from '../../abi/package-root.js';
 import { UserError } from '../../abi/user-error.js';
 import { recordDriver } from '../../recorder/launch/record-driver.js';
+import { parseWatches } from '../../recorder/launch/watch.js';
 
 const [output = '', ...rest] = process.argv.slice(2);
 const first = rest.findIndex((word) => !word.startsWith('--'));
@@ -13,6 +15,9 @@ const bytes = (name: string): number | undefined => {
   const text = settings.get(name);
   return text === undefined ? undefined : Number(text);
 };
+
+const mmioModes = ['off', 'patch', 'trap', 'syscalls'] as const;
+const watchTexts = settings.has('watch') ? [settings.get('watch') ?? ''] : [];
 
 try {
   const { exitStatus } = await recordDriver({
@@ -23,9 +28,9 @@ try {
     atLimit: 'keep-last',
     durationNs: 0,
     whenFull: settings.get('when-full') === 'drop' ? 'drop' : 'block',
-    mmio: 'off',
-    watches: [],
-    watchTexts: [],
+    mmio: mmioModes.find((mode) => mode === settings.get('mmio')) ?? 'off',
+    watches: parseWatches(watchTexts),
+    watchTexts,
     library: join(packageRoot(), 'build/libvfiotape-standin.so'),
     say: (line) => process.stderr.write(`vfiotape: ${line}\n`),
   });

@@ -160,6 +160,8 @@ struct mmio_site {
 struct mmio_site *mmio_site_find(uint64_t address);
 struct mmio_site *mmio_site_add(uint64_t address); /* under the lock */
 struct mmio_site *mmio_site_next(uint32_t *cursor); /* all that were ever added */
+/* May there be sites in the range? */
+bool mmio_site_pages_touch(uint64_t address, size_t length);
 /* Which site's trampoline an address is in, or NULL. */
 struct mmio_site *mmio_site_of_trampoline(uint64_t address);
 void mmio_site_index_trampoline(struct mmio_site *site);

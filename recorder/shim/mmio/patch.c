@@ -28,6 +28,8 @@ bool mmio_bytes_locked(uint64_t address, size_t length, const struct mmio_site *
 				return true;
 		return mmio_padding_used(address, length);
 	}
+	if (!mmio_site_pages_touch(address, length))
+		return false;
 	for (uint32_t cursor = 0; (site = mmio_site_next(&cursor));)
 		if (site->address < address + length && site->address + 16 > address && site->state != SITE_DEAD)
 			return true;

@@ -15,6 +15,26 @@ static uint32_t table[TABLE]; /* index + 1 */
 static struct { uint64_t start; uint32_t site; uint32_t length; } trampolines[SITES_MAX * 2];
 static uint32_t trampoline_count;
 
+/* Which pages have sites, hashed: every munmap of the driver asks. */
+static uint64_t site_pages[64];
+
+static uint32_t page_bit(uint64_t address)
+{
+	return (uint32_t)((address >> 12) * 0x9e3779b97f4a7c15ull >> 52);
+}
+
+bool mmio_site_pages_touch(uint64_t address, size_t length)
+{
+	uint64_t last = address + length - 1;
+
+	if (last - address >= sizeof(site_pages) * 8 * PAGE)
+		return site_count != 0;
+	for (uint64_t page = page_down(address); page <= last; page += PAGE)
+		if (site_pages[page_bit(page) / 64] & 1ull << (page_bit(page) % 64))
+			return true;
+	return false;
+}
+
 static uint32_t hash(uint64_t address)
 {
 	return (uint32_t)(address * 0x9e3779b97f4a7c15ull >> (64 - TABLE_LOG2));
@@ -38,6 +58,9 @@ struct mmio_site *mmio_site_add(uint64_t address)
 		return site;
 	site = &sites[site_count++];
 	site->address = address;
+	/* A jump may reach into the next page. */
+	site_pages[page_bit(address) / 64] |= 1ull << (page_bit(address) % 64);
+	site_pages[page_bit(address + 16) / 64] |= 1ull << (page_bit(address + 16) % 64);
 	while (table[at])
 		at = (at + 1) & (TABLE - 1);
 	__atomic_store_n(&table[at], site_count, __ATOMIC_RELEASE);
