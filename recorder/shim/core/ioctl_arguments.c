@@ -394,9 +394,15 @@ void ioctl_capture_after(struct ioctl_call *call, long result)
 		if (feature && (feature & FEATURE_PROBE || (feature & FEATURE_SET &&
 							      (feature & 0xffff) != FEATURE_MIG_DEVICE_STATE)))
 			break;
-		/* Not more than the caller gave room for, even where the kernel wrote into argsz what it would need. */
+		/*
+		 * Not more than the caller gave room for, even where the kernel wrote into argsz what it would need; and an
+		 * argsz that no caller means is garbage, behind which the driver's own stack begins.
+		 */
 		if (shape->answer)
-			capture_out(call, clamp(in32(call, 0), smaller(shape->size, shape->answer), shape->answer));
+			capture_out(call, in32(call, 0) > VFIOTAPE_PAYLOAD_MAX ?
+						  smaller(shape->size, shape->answer) :
+						  clamp(in32(call, 0), smaller(shape->size, shape->answer),
+							shape->answer));
 		break;
 	default:
 		break;

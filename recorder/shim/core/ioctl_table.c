@@ -11,7 +11,7 @@
 #define DEVICES (BIT(DEVICE) | BIT(CDEV))
 
 #define VFIO(n) (0x3b64u + (n))
-#define CHAIN 4096 /* what a structure with a capability chain or an array is allowed to be */
+#define CHAIN 16384 /* what a structure with a capability chain or an array is allowed to be */
 
 #define NO_ARGUMENT(request, kinds) { request, kinds, IOCTL_NONE, ACTION_NONE, 0, 0, 0 }
 #define SIZED(request, kinds, size, most, answer, action) { request, kinds, IOCTL_SIZED, action, size, most, answer }

@@ -148,7 +148,8 @@ int recorded_openat(int directory, const char *path, int flags, mode_t mode, str
 	uint64_t left = shim_clock();
 	int error = errno;
 
-	record_opened(fd, path, flags, mode, entered, left, error, how);
+	/* Without O_CREAT the kernel doesn't look at it, and a caller of syscall(2) need not have given it. */
+	record_opened(fd, path, flags, flags & (O_CREAT | __O_TMPFILE) ? mode : 0, entered, left, error, how);
 	return fd;
 }
 

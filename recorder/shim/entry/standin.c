@@ -20,8 +20,10 @@ EXPORT int memfd_create(const char *name, unsigned int flags)
 		return fd;
 	object_forget(fd);
 	kind = object_kind_of_link(fd);
-	ring = kind ? ring_enter() : NULL;
-	if (!ring)
+	if (kind == VFIOTAPE_OBJECT_NONE)
+		return fd;
+	ring = ring_enter();
+	if (shim_session.mode != SHIM_RECORDING || !objects_are_ours())
 		return fd;
 	numbers[0] = kind;
 	event = (struct ring_event){
@@ -39,7 +41,8 @@ EXPORT int memfd_create(const char *name, unsigned int flags)
 					     .address = (uint64_t)name,
 					     .bytes = name };
 	segments[1] = (struct ring_segment){ .role = VFIOTAPE_ROLE_KIND, .length = sizeof(numbers), .bytes = numbers };
-	ring_write_with(ring, &event, segments, 2);
+	if (ring)
+		ring_write_with(ring, &event, segments, 2);
 	return fd;
 }
 
