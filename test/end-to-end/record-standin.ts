@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { packageRoot } from '../../abi/package-root.js';
 import { UserError } from '../../abi/user-error.js';
+import { describeLosses } from '../../cli/losses.js';
 import { recordDriver } from '../../recorder/launch/record-driver.js';
 import { parseWatches } from '../../recorder/launch/watch.js';
 
@@ -20,7 +21,7 @@ const mmioModes = ['off', 'patch', 'trap', 'syscalls'] as const;
 const watchTexts = settings.has('watch') ? [settings.get('watch') ?? ''] : [];
 
 try {
-  const { exitStatus } = await recordDriver({
+  const { exitStatus, losses } = await recordDriver({
     command: rest.slice(first),
     output,
     bufferBytes: bytes('buffer'),
@@ -34,6 +35,7 @@ try {
     library: join(packageRoot(), 'build/libvfiotape-standin.so'),
     say: (line) => process.stderr.write(`vfiotape: ${line}\n`),
   });
+  if (losses.length > 0) process.stderr.write(`vfiotape: lost: ${describeLosses(losses)}\n`);
   process.exitCode = exitStatus;
 } catch (error) {
   if (!(error instanceof UserError)) throw error;

@@ -6,7 +6,7 @@
  *
  * Each thread writes 0, 1, 2, … to the stand-in device, eight bytes at a time, and counts in the file COUNTS what has
  * completed: the trace must hold at least that much of the sequence, without a gap. COUNTS has a slot of 64 bytes
- * for each thread: 0 and 1 of the parent, 2 of a child, 3 of the image after exec.
+ * for each thread: 0 and 1 of the parent, 2 of a child, 3 of the image after exec. END `until` waits for slot 4.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -126,5 +126,10 @@ int main(int argc, char **argv)
 		with_child(bare_clone());
 	else if (strcmp(end, "wait") == 0)
 		pause();
+	else if (strcmp(end, "until") == 0) {
+		while (slots[4].completed == 0)
+			usleep(1000);
+		return 9;
+	}
 	return 95;
 }
