@@ -102,7 +102,7 @@ export function layoutParts(layout: Layout, call: IoctlCall): readonly Part[] {
     }
     if (field.silent === true) continue;
     // Reserved fields must be zero: shown when they are not.
-    if (field.hidden === true && (was ?? 0) == 0 && (is ?? 0) == 0) continue;
+    if (field.hidden === true && isZero(was) && isZero(is)) continue;
     const direction = field.direction ?? 'in';
     if (was !== undefined && direction !== 'out') parts.push(part(name, fieldText(field, was), was));
     if (is === undefined) continue;
@@ -112,6 +112,10 @@ export function layoutParts(layout: Layout, call: IoctlCall): readonly Part[] {
     }
   }
   return parts;
+}
+
+function isZero(value: number | bigint | undefined): boolean {
+  return value === undefined || value === 0 || value === 0n;
 }
 
 /** Everything that a recorded call says, by its description. */

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Which ioctl a number is, given the kind of the descriptor it was called on. */
+
+import type { Ioctl } from './ioctl.js';
 import { HWPT_IOCTLS } from './iommufd/hwpt.js';
 import { IOAS_IOCTLS } from './iommufd/ioas.js';
 import { VIOMMU_IOCTLS } from './iommufd/viommu.js';
-import type { Ioctl } from './ioctl.js';
 import { KVM_IOCTLS, KVM_VM_IOCTLS } from './kvm.js';
 import { LYON_IOCTLS, LYON_V2_IOCTLS } from './lyon2010/ioctls.js';
 import * as kind from './object-kinds.js';

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { FEATURE_DMA_BUF, featureLayout } from './vfio/feature.js';
 import { IOCTLS_BY_KIND } from './ioctls.js';
 import {
   decode,
@@ -11,14 +10,15 @@ import {
   fieldText,
   type Layout,
   readUnsigned,
+  s32,
   struct,
   u8,
   u16,
   u32,
   u64,
-  s32,
 } from './layout.js';
 import { flagTable, valueTable } from './names.js';
+import { FEATURE_DMA_BUF, featureLayout } from './vfio/feature.js';
 import { DMA_MAP } from './vfio/type1.js';
 
 const layouts: readonly Layout[] = [

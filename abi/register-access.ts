@@ -60,7 +60,10 @@ function touched(
     name: shown,
     value: held,
     width: bytes,
-    fields: registerFields(register, held, low, bytes * 8),
+    // Only JSON and rules ask for it.
+    get fields() {
+      return registerFields(register, held, low, bytes * 8);
+    },
     text: `${shown} = ${hexWidth(held, bytes)}${fieldsText(register, held, low, bytes * 8)}`,
   };
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Registers with bit fields as data: PCI configuration space, its capabilities, and device memory alike. */
-import { hexWidth } from './text.js';
+import { hex, hexWidth } from './text.js';
 
 /** A bit number, or [lowest bit, width], or [lowest bit, width, names by value]. */
 export type BitField =
@@ -57,14 +57,23 @@ export function registerFields(
 /** ` MEM=1 MASTER=1`: the fields that are not zero, and those that have a name for zero. */
 export function fieldsText(register: Register, value: bigint, from = 0, bits = register.width * 8): string {
   let text = '';
+  // Registers are narrow, and shifts of a Number are many times faster.
+  const narrow = bits <= 32 ? Number(value) : 0;
   for (const name in register.fields) {
     const field = register.fields[name] as BitField;
-    const [low, width] = fieldBits(field);
+    const single = typeof field === 'number';
+    const low = single ? field : field[0];
+    const width = single ? 1 : field[1];
     if (low < from || low + width > from + bits) continue;
-    const held = BigInt.asUintN(width, value >> BigInt(low - from));
-    const named = typeof field === 'number' ? undefined : field[2]?.[Number(held)];
+    const held =
+      bits <= 32
+        ? width === 32
+          ? narrow
+          : (narrow >>> (low - from)) & ((1 << width) - 1)
+        : Number(BigInt.asUintN(width, value >> BigInt(low - from)));
+    const named = single ? undefined : field[2]?.[held];
     if (named !== undefined) text += ` ${name}=${named}`;
-    else if (held !== 0n) text += ` ${name}=${held < 10n || width < 8 ? held : `0x${held.toString(16)}`}`;
+    else if (held !== 0) text += ` ${name}=${held < 10 || width < 8 ? held : hex(held)}`;
   }
   return text;
 }

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { signalCode, signalName } from './linux/signals.js';
 import { mapFlags, protection } from './linux/memory.js';
 import { openFlags } from './linux/open.js';
+import { signalCode, signalName } from './linux/signals.js';
 import { escapeText, hex, hexBytes, size, textOf } from './text.js';
 
 test('numbers are exact', () => {

@@ -11,7 +11,9 @@ export function hex(value: number | bigint): string {
 
 /** Hexadecimal with as many digits as `bytes` holds: a register is easier to compare at its full width. */
 export function hexWidth(value: number | bigint, bytes: number): string {
-  return `0x${value.toString(16).padStart(bytes * 2, '0')}`;
+  // As in hex: a Number where it is exact.
+  const digits = (bytes <= 6 && value >= 0 ? Number(value) : value).toString(16);
+  return `0x${digits.padStart(bytes * 2, '0')}`;
 }
 
 const units = [
@@ -39,8 +41,7 @@ export function hexBytes(bytes: Uint8Array, limit = 32): string {
 }
 
 // C0 and C1 controls, DEL, and what would reorder or hide text on a terminal (bidirectional and zero-width marks).
-const unsafe =
-  /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udfff]/u;
+const unsafe = /[\p{Cc}\p{Cs}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/u;
 const unsafeAll = new RegExp(unsafe.source, 'gu');
 
 /** Text of a trace is foreign: nothing of it may steer the reader's terminal or break a line in two. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { LYON_DEVICE } from '../abi/object-kinds.js';
+
 import { lyonRegionIndex, lyonRegisterOffset } from '../abi/lyon2010/regions.js';
+import { LYON_DEVICE } from '../abi/object-kinds.js';
 import { ConfigSpace } from '../abi/pci/config-space.js';
 import { defaultRegionIndex } from '../abi/vfio/regions.js';
 

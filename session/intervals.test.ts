@@ -32,6 +32,22 @@ test('intervals answer as a table of all addresses would', () => {
   );
 });
 
+test('many intervals, in any order, are kept in order', () => {
+  const intervals = new Intervals<Named>();
+  const starts = Array.from({ length: 5000 }, (_, i) => (i * 2741) % 5000);
+  for (const start of starts) intervals.add({ start: BigInt(start * 10), length: 7n, name: start }, part);
+  assert.equal(intervals.size, 5000);
+  assert.deepEqual(
+    [...intervals].map(({ name }) => name),
+    Array.from({ length: 5000 }, (_, i) => i),
+  );
+  assert.equal(intervals.remove(995n, 30_000n, part).length, 3001);
+  assert.equal(intervals.size, 2001);
+  assert.equal(intervals.at(994n)?.length, 5n);
+  assert.equal(intervals.at(995n), undefined);
+  assert.equal(intervals.at(30_996n)?.name, 3099);
+});
+
 test('the ends of the 64-bit space', () => {
   const intervals = new Intervals<Named>();
   intervals.add({ start: (1n << 64n) - 4096n, length: 4096n, name: 1 }, part);

@@ -5,79 +5,127 @@ export interface Interval {
   readonly length: bigint;
 }
 
+/** What is left of an item outside of a range that took the rest. */
+export type Remainder<T> = (whole: T, start: bigint, length: bigint) => T;
+
+/** A driver may hold 65535 DMA mappings (dma_entry_limit): one array would be moved by half a megabyte for each. */
+const BLOCK = 256;
+
 /** Intervals that don't overlap, in order: a later one takes the place of what it covers. */
 export class Intervals<T extends Interval> {
-  readonly #items: T[] = [];
+  /** None is empty. */
+  #blocks: T[][] = [];
+  #size = 0;
 
   get size(): number {
-    return this.#items.length;
+    return this.#size;
   }
 
-  [Symbol.iterator](): IterableIterator<T> {
-    return this.#items[Symbol.iterator]();
+  *[Symbol.iterator](): IterableIterator<T> {
+    for (const block of this.#blocks) yield* block;
   }
 
   at(address: bigint): T | undefined {
-    const item = this.#items[this.#after(address) - 1];
+    const block = this.#blocks[this.#block(address)];
+    const item = block?.[after(block, address) - 1];
     return item !== undefined && address < item.start + item.length ? item : undefined;
   }
 
   /** What lies in [start, start + length), whole or in part. */
   within(start: bigint, length: bigint): readonly T[] {
-    const [first, end] = this.#span(start, length);
-    return this.#items.slice(first, end);
+    const found: T[] = [];
+    const stop = start + length;
+    let number = this.#block(start);
+    for (let i = this.#first(number, start); number < this.#blocks.length; number++, i = 0) {
+      for (const block = this.#blocks[number] as T[]; i < block.length; i++) {
+        const item = block[i] as T;
+        if (item.start >= stop) return found;
+        found.push(item);
+      }
+    }
+    return found;
   }
 
-  /** Adds the item; `remainder` says what is left of an earlier one outside of it. */
-  add(item: T, remainder: (whole: T, start: bigint, length: bigint) => T): void {
+  add(item: T, remainder: Remainder<T>): void {
     if (item.length <= 0n) return;
     this.remove(item.start, item.length, remainder);
-    this.#items.splice(this.#after(item.start), 0, item);
+    this.#insert(item);
   }
 
   /** Takes the range out and answers what was touched, as it was. */
-  remove(
-    start: bigint,
-    length: bigint,
-    remainder: (whole: T, start: bigint, length: bigint) => T,
-  ): readonly T[] {
-    const [first, end] = this.#span(start, length);
-    if (first >= end) return [];
-    const touched = this.#items.slice(first, end);
-    const kept: T[] = [];
+  remove(start: bigint, length: bigint, remainder: Remainder<T>): readonly T[] {
+    const touched = length > 0n ? this.within(start, length) : [];
+    if (touched.length === 0) return touched;
     const head = touched[0] as T;
     const tail = touched[touched.length - 1] as T;
-    if (head.start < start) kept.push(remainder(head, head.start, start - head.start));
+    this.#take(head.start, touched.length);
+    if (head.start < start) this.#insert(remainder(head, head.start, start - head.start));
     const stop = start + length;
-    if (tail.start + tail.length > stop) kept.push(remainder(tail, stop, tail.start + tail.length - stop));
-    this.#items.splice(first, end - first, ...kept);
+    const end = tail.start + tail.length;
+    if (end > stop) this.#insert(remainder(tail, stop, end - stop));
     return touched;
   }
 
   clear(): void {
-    this.#items.length = 0;
+    this.#blocks = [];
+    this.#size = 0;
   }
 
-  #span(start: bigint, length: bigint): readonly [first: number, end: number] {
-    if (length <= 0n) return [0, 0];
-    let first = this.#after(start);
-    const before = this.#items[first - 1];
-    if (before !== undefined && before.start + before.length > start) first--;
-    let end = first;
-    const stop = start + length;
-    while (end < this.#items.length && (this.#items[end] as T).start < stop) end++;
-    return [first, end];
-  }
-
-  /** How many begin at or before the address. */
-  #after(address: bigint): number {
+  /** The last block that begins at or before the address, else the first. */
+  #block(address: bigint): number {
     let low = 0;
-    let high = this.#items.length;
+    let high = this.#blocks.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((this.#items[middle] as T).start <= address) low = middle + 1;
+      if (((this.#blocks[middle] as T[])[0] as T).start <= address) low = middle + 1;
       else high = middle;
     }
-    return low;
+    return Math.max(low - 1, 0);
   }
+
+  /** Index in the block of the first item that reaches beyond the address. */
+  #first(number: number, address: bigint): number {
+    const block = this.#blocks[number];
+    if (block === undefined) return 0;
+    const next = after(block, address);
+    const before = block[next - 1];
+    return before !== undefined && before.start + before.length > address ? next - 1 : next;
+  }
+
+  /** So many items from the one that begins here. */
+  #take(start: bigint, count: number): void {
+    this.#size -= count;
+    let number = this.#block(start);
+    let index = after(this.#blocks[number] as T[], start) - 1;
+    for (let rest = count; rest > 0; index = 0) {
+      const block = this.#blocks[number] as T[];
+      rest -= block.splice(index, rest).length;
+      if (block.length === 0) this.#blocks.splice(number, 1);
+      else number++;
+    }
+  }
+
+  #insert(item: T): void {
+    this.#size++;
+    const number = this.#block(item.start);
+    const block = this.#blocks[number];
+    if (block === undefined) {
+      this.#blocks.push([item]);
+      return;
+    }
+    block.splice(after(block, item.start), 0, item);
+    if (block.length > BLOCK) this.#blocks.splice(number + 1, 0, block.splice(BLOCK / 2));
+  }
+}
+
+/** How many of the items begin at or before the address. */
+function after<T extends Interval>(items: readonly T[], address: bigint): number {
+  let low = 0;
+  let high = items.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((items[middle] as T).start <= address) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

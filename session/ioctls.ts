@@ -14,9 +14,9 @@ import {
 import { REGION_INFO } from '../abi/vfio/region-info.js';
 import { DMA_MAP, DMA_UNMAP } from '../abi/vfio/type1.js';
 import { type Event, PayloadRole } from '../traces/model.js';
+import type { SessionContext } from './change.js';
 import type { InterruptRoute } from './interrupts.js';
 import { payloadOf } from './payloads.js';
-import type { SessionContext } from './change.js';
 
 type Effect = (session: SessionContext, event: Event, before: Uint8Array, after: Uint8Array) => void;
 

@@ -7,13 +7,13 @@
 import { findIoctl } from '../abi/ioctls.js';
 import { isDevice } from '../abi/object-kinds.js';
 import { CONFIG_REGION } from '../abi/vfio/regions.js';
-import type { DefinitionMaps } from '../traces/reader.js';
 import { type Event, EventKind, PayloadRole } from '../traces/model.js';
+import type { DefinitionMaps } from '../traces/reader.js';
+import type { Change, ChangeListener, SessionContext } from './change.js';
 import { Descriptors } from './descriptors.js';
 import { DeviceState } from './device.js';
 import { DmaMaps } from './dma.js';
 import { InterruptRoutes } from './interrupts.js';
-import type { Change, ChangeListener, SessionContext } from './change.js';
 import { applyIoctl } from './ioctls.js';
 import { type MappedRegion, Mappings } from './mappings.js';
 import { ObjectNames } from './object-names.js';

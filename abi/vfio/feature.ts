@@ -136,9 +136,7 @@ export function featureParts(call: IoctlCall): readonly Part[] {
   } else if (layout !== undefined && !probe) {
     parts.push(...layoutParts(layout, data));
     if (feature === DMA_LOGGING_START && call.pointedBefore !== undefined && data.before !== undefined) {
-      parts.push(
-        areas(call.pointedBefore, decode(FEATURE_DMA_LOGGING_CONTROL, data.before).num_ranges ?? 0),
-      );
+      parts.push(areas(call.pointedBefore, decode(FEATURE_DMA_LOGGING_CONTROL, data.before).num_ranges ?? 0));
     }
     if (feature === DMA_BUF && data.before !== undefined) {
       const count = decode(FEATURE_DMA_BUF, data.before).nr_ranges ?? 0;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Accesses: pread and pwrite of a descriptor, loads and stores of a mapped BAR. */
-import { EVENTFD, isDevice } from '../../abi/object-kinds.js';
+
 import { type Part, part } from '../../abi/ioctl.js';
+import { EVENTFD, isDevice } from '../../abi/object-kinds.js';
 import { type TouchedRegister, touchedRegisters } from '../../abi/register-access.js';
 import { hex, hexBytes, hexWidth } from '../../abi/text.js';
 import { CONFIG_REGION, regionName } from '../../abi/vfio/regions.js';
@@ -62,7 +63,10 @@ function describeRegionTransfer(device: DeviceState, place: RegionPlace, event: 
     text += valueText(registers, value, count);
     if (event.errno === 0 && event.op !== count) text += ` (${event.result} of ${event.op} bytes)`;
   } else {
-    text += event.errno === 0 && event.op !== count ? ` ${event.result} of ${event.op} bytes` : ` ${event.op} bytes`;
+    text +=
+      event.errno === 0 && event.op !== count
+        ? ` ${event.result} of ${event.op} bytes`
+        : ` ${event.op} bytes`;
     const bytes = payloadBytes(event, PayloadRole.DATA);
     if (bytes !== undefined && bytes.length > 0) text += ` = ${hexBytes(bytes)}`;
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { hexBytes } from '../../abi/text.js';
+
 import { part } from '../../abi/ioctl.js';
-import { hex } from '../../abi/text.js';
+import { hex, hexBytes } from '../../abi/text.js';
 import { type Event, EventKind } from '../../traces/model.js';
 import type { Session } from '../state.js';
 import { describeAccess, describeTransfer } from './access.js';

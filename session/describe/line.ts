@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { escapeText } from '../../abi/text.js';
-import type { DefinitionMaps } from '../../traces/reader.js';
 import type { Event } from '../../traces/model.js';
+import type { DefinitionMaps } from '../../traces/reader.js';
 import type { ObjectNames } from '../object-names.js';
 import type { Description } from './description.js';
 import { SiteNames } from './site.js';

@@ -5,7 +5,7 @@ import type { EventBatch } from '../../traces/columns.js';
 import { type Event, EventKind } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
 import type { FilterSubject } from '../filter/subject.js';
-import { Session } from '../state.js';
+import type { Session } from '../state.js';
 import type { Description } from './description.js';
 import { applyAndDescribe } from './event.js';
 import { kindName } from './kinds.js';
@@ -43,6 +43,8 @@ export class Subject implements FilterSubject {
   apply(): void {
     if (this.#applied) return;
     const kind = this.kind;
+    // Reads of eventfds and files tell nothing that is kept.
+    if (kind === EventKind.READ && this.#session.device(this.object) === undefined) return;
     // What an unmapping took away is known only before it is applied.
     if (kind === EventKind.MUNMAP || kind === EventKind.MREMAP) void this.description;
     else {
@@ -76,7 +78,8 @@ export class Subject implements FilterSubject {
     return this.#columns.kind[this.#row] as number;
   }
   get time(): number {
-    return this.event.time;
+    const { timeWords, durationWords } = this.#columns;
+    return this.#trace.ticksToNs(wordsNumber(timeWords, this.#row) - wordsNumber(durationWords, this.#row));
   }
   get duration(): number {
     return this.#trace.ticksToNs(wordsNumber(this.#columns.durationWords, this.#row));

@@ -77,12 +77,12 @@ function numeric(field: Field & { readonly type: 'number' }, tree: Compare, expr
     throw filterError(`'${tree.value}' is not ${field.expects}`, tree.valueColumn, expression);
   }
   const { get } = field;
-  // A number above 2^63 may be the signed result, or the unsigned value, that looks like it.
+  // number and bigint mixed: <= and >= compare them by value, === would not.
   switch (comparison) {
     case '=':
-      return (subject) => get(subject) == wanted;
+      return (subject) => equal(get(subject), wanted);
     case '!=':
-      return (subject) => get(subject) != wanted;
+      return (subject) => !equal(get(subject), wanted);
     case '<':
       return (subject) => get(subject) < wanted;
     case '<=':
@@ -92,6 +92,10 @@ function numeric(field: Field & { readonly type: 'number' }, tree: Compare, expr
     case '>=':
       return (subject) => get(subject) >= wanted;
   }
+}
+
+function equal(a: number | bigint, b: number | bigint): boolean {
+  return a <= b && a >= b;
 }
 
 function textual(field: Field & { readonly type: 'text' }, tree: Compare, expression: string): Predicate {
