@@ -8,6 +8,7 @@
 #include "fault_safe.h"
 #include "ranges.h"
 #include "regions.h"
+#include "stack_range.h"
 #include "watcher.h"
 
 #define LARGE_BYTES (4u * VFIOTAPE_PAYLOAD_MAX)
@@ -58,6 +59,8 @@ void ioctl_release(struct ioctl_call *call)
 
 static size_t copy_in(const struct ioctl_call *call, void *to, uint64_t from, size_t length)
 {
+	if (unlikely((uint64_t)__builtin_frame_address(0) < call->ring->stack_low))
+		stack_range_extend(call->ring);
 	if (likely(fault_safe_on_stack(call->ring, from, length))) {
 		memcpy(to, (const void *)from, length);
 		return length;
