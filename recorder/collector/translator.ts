@@ -64,6 +64,8 @@ export class Translator {
    */
   appendPlain(ring: RingReader, batch: EventBatch, until: number, end: number): number {
     const words = ring.words;
+    // Before anything is looked up: a THREAD record says whose ring it is.
+    if (PLAIN[(words[ring.at + 14] as number) & 0xff] === 0) return 0;
     const { kind, flags, thread, object, fd, op, errno, site } = batch;
     const { timeWords, durationWords, offsetWords, valueWords, resultWords } = batch;
     const { low, high, process: processes, id } = this.definer.siteCache;
