@@ -22,6 +22,9 @@ export class ChunkReader {
       throw new MalformedChunk('checksum mismatch');
     }
     const chunk = parseChunk(contentOf(frame, packet));
+    if (chunk.events > into.capacity) {
+      throw new MalformedChunk(`${chunk.events} events where at most ${into.capacity} are expected`);
+    }
     into.clear();
     into.firstEvent = chunk.firstEvent;
     into.length = chunk.events;
@@ -33,7 +36,7 @@ export class ChunkReader {
       }
       const bytes = decompress(codec, data, rawSize);
       // Uncompressed, they lie in the buffer that the next packet is read into.
-      decodePayloads(bytes === data ? bytes.slice() : bytes, chunk.events, into.payloads);
+      decodePayloads(bytes === data ? new Uint8Array(bytes) : bytes, chunk.events, into.payloads);
     }
     return chunk;
   }

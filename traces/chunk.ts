@@ -32,7 +32,6 @@ export interface Chunk extends ChunkHead {
 export function encodeChunk(chunk: Chunk): Uint8Array[] {
   const pieces: Uint8Array[] = [];
   let writer = protobuf.Writer.create();
-  // kinds before the columns, though its number is larger: a reader without index then finds it in the first bytes.
   writer.uint32(0x09).fixed64(longOf(BigInt(chunk.firstEvent)) as never);
   writer.uint32(0x10).uint32(chunk.events);
   writer.uint32(0x19).fixed64(longOf(chunk.firstTicks) as never);
@@ -72,48 +71,6 @@ export function encodeChunk(chunk: Chunk): Uint8Array[] {
   }
   pieces.push(writer.finish());
   return pieces.filter((piece) => piece.length > 0);
-}
-
-/**
- * What a chunk says of itself, from its first bytes. A chunk whose writer put the fields in another order may not show
- * all of it there: undefined, or all kinds.
- */
-export function peekChunk(bytes: Uint8Array): ChunkHead | undefined {
-  const reader = protobuf.Reader.create(bytes);
-  let firstEvent = 0;
-  let events = 0;
-  let firstTicks = 0n;
-  let lastTicks = 0n;
-  let kinds: bigint | undefined;
-  try {
-    while (reader.pos < reader.len && kinds === undefined) {
-      const tag = reader.uint32();
-      switch (tag) {
-        case 0x09:
-          firstEvent = eventNumber(reader.fixed64() as protobuf.Long);
-          break;
-        case 0x10:
-          events = reader.uint32();
-          break;
-        case 0x19:
-          firstTicks = bigintOf(reader.fixed64() as protobuf.Long);
-          break;
-        case 0x21:
-          lastTicks = bigintOf(reader.fixed64() as protobuf.Long);
-          break;
-        case 0x40:
-          kinds = bigintOf(reader.uint64() as protobuf.Long);
-          break;
-        default:
-          reader.skipType(tag & 7, 0, tag >>> 3);
-      }
-    }
-  } catch {
-    // The bytes end here: what was seen until now counts.
-  }
-  return events === 0 || events > CHUNK_EVENTS
-    ? undefined
-    : { firstEvent, events, firstTicks, lastTicks, kinds: kinds ?? 0xffff_ffff_ffff_ffffn };
 }
 
 function eventNumber(long: protobuf.Long): number {

@@ -85,7 +85,8 @@ export class PayloadColumns {
 
   /** Takes these bytes, which are nobody else's, for segments to refer to. */
   adopt(bytes: Uint8Array): void {
-    this.bytes = bytes;
+    // Not as the Buffer that it may be: Buffer's slice does not copy.
+    this.bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
     this.bytesUsed = bytes.length;
   }
 

@@ -13,7 +13,7 @@ import {
   WIDE_COLUMNS,
   wordsOf,
 } from './column-table.js';
-import { CHUNK_EVENTS, type ColumnName, type EventBatch } from './columns.js';
+import type { ColumnName, EventBatch } from './columns.js';
 import type { EncodedColumn } from './encode.js';
 import {
   addZigzag,
@@ -66,15 +66,16 @@ export function decompress(codec: number, data: Uint8Array, rawSize: number): Ui
 }
 
 export class ColumnDecoder {
-  private readonly shapes = new Uint16Array(CHUNK_EVENTS);
-  private readonly low = new Uint32Array(CHUNK_EVENTS);
-  private readonly words = new Uint32Array(2 * CHUNK_EVENTS);
-  private readonly table = new Uint32Array(2 * MAX_SHAPES);
-  private readonly table64 = new BigUint64Array(this.table.buffer);
-  private readonly last = new Uint32Array(2 * MAX_SHAPES);
-  private readonly escapeAt = new Uint32Array(CHUNK_EVENTS + 1);
-  private readonly escapeWords = new Uint32Array(2 * CHUNK_EVENTS);
-  private readonly aligned = new Uint8Array(8 * CHUNK_EVENTS);
+  private capacity = 0;
+  private shapes = new Uint16Array(0);
+  private low = new Uint32Array(0);
+  private words = new Uint32Array(0);
+  private table = new Uint32Array(0);
+  private table64 = new BigUint64Array(0);
+  private last = new Uint32Array(0);
+  private escapeAt = new Uint32Array(0);
+  private escapeWords = new Uint32Array(0);
+  private aligned = new Uint8Array(0);
   private shapeCount = 0;
 
   /** Decodes the wanted columns of a chunk into rows 0 to batch.length. */
@@ -85,6 +86,7 @@ export class ColumnDecoder {
       byId.set(column.id, column);
     }
     this.shapeCount = 0;
+    this.reserve(neededCapacity(columns, events));
     for (const target of NARROW_COLUMNS) {
       if (wanted.has(target.name)) {
         this.narrow(byId, target, batch, events);
@@ -100,6 +102,27 @@ export class ColumnDecoder {
         }
       }
     }
+  }
+
+  /** Room for so many events or shapes: a small trace should not take the memory of a large one. */
+  private reserve(needed: number): void {
+    if (needed <= this.capacity) {
+      return;
+    }
+    let capacity = 256;
+    while (capacity < needed) {
+      capacity *= 2;
+    }
+    this.capacity = capacity;
+    this.shapes = new Uint16Array(capacity);
+    this.low = new Uint32Array(capacity);
+    this.words = new Uint32Array(2 * capacity);
+    this.table = new Uint32Array(2 * capacity);
+    this.table64 = new BigUint64Array(this.table.buffer);
+    this.last = new Uint32Array(2 * capacity);
+    this.escapeAt = new Uint32Array(capacity + 1);
+    this.escapeWords = new Uint32Array(2 * capacity);
+    this.aligned = new Uint8Array(4 * capacity);
   }
 
   private narrow(
@@ -375,6 +398,20 @@ export class ColumnDecoder {
     }
     return size;
   }
+}
+
+/** As many as there are events, entries in a table, and shapes that could be named. */
+function neededCapacity(columns: readonly EncodedColumn[], events: number): number {
+  let needed = events;
+  for (const { id, width, transform, rawSize } of columns) {
+    if (transform === Transform.LOOKUP && width > 0) {
+      needed = Math.max(needed, Math.min(rawSize / width, MAX_SHAPES));
+    }
+    if (id === ColumnId.SHAPE) {
+      needed = Math.max(needed, width > 1 ? MAX_SHAPES : 256);
+    }
+  }
+  return needed;
 }
 
 function checkSize(column: EncodedColumn, events: number): void {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What packets a file has: by its index, or by going through it. */
-import { peekChunk } from './chunk.js';
+import { type ChunkHead, parseChunk } from './chunk.js';
 import type { DamageList } from './damage.js';
+import { MalformedChunk } from './decode.js';
 import type { DefinitionStore } from './definitions.js';
 import {
   Content,
@@ -18,9 +19,6 @@ import type { TraceSummary } from './model.js';
 import { PacketTable } from './packet-table.js';
 import { type Found, Scanner } from './scan.js';
 import type { ByteSource } from './source.js';
-
-/** Bytes of a chunk that show its head. */
-const PEEK_BYTES = 64;
 
 export interface Layout {
   readonly table: PacketTable;
@@ -105,7 +103,32 @@ export function layoutOfIndexed(
   return { table, summary, indexed: true, end: source.size };
 }
 
-/** Goes through a file that has no usable index. */
+/** What a chunk says of itself, or why it can't be read. */
+function headOf(content: Uint8Array): ChunkHead | string {
+  try {
+    return parseChunk(content);
+  } catch (error) {
+    if (error instanceof MalformedChunk) {
+      return error.message;
+    }
+    throw error;
+  }
+}
+
+type Hole = Extract<Found, { found: 'damage' }>;
+
+/** Which events a hole took is known when the next chunk comes; of two in a row, all are put down to the second. */
+function after(first: Hole | undefined, second: Hole, damages: DamageList): Hole {
+  if (first !== undefined) {
+    damages.add(first.offset, first.end, first.reason);
+  }
+  return second;
+}
+
+/**
+ * Goes through a file that has no usable index. Chunks are checked at once: what a damaged one says of itself would
+ * lead astray.
+ */
 export function scanLayout(
   source: ByteSource,
   start: number,
@@ -115,7 +138,7 @@ export function scanLayout(
   const scanner = new Scanner(source);
   const table = new PacketTable();
   let summary: TraceSummary | undefined;
-  let pending: Extract<Found, { found: 'damage' }> | undefined;
+  let pending: Hole | undefined;
   let nextEvent = 0;
   let present = 0;
   let missing = 0;
@@ -126,10 +149,7 @@ export function scanLayout(
       break;
     }
     if (found.found === 'damage') {
-      if (pending !== undefined) {
-        damages.add(pending.offset, pending.end, pending.reason);
-      }
-      pending = found;
+      pending = after(pending, found, damages);
       at = found.end;
       continue;
     }
@@ -142,17 +162,14 @@ export function scanLayout(
     }
     switch (frame.content) {
       case Content.CHUNK: {
-        const head = peekChunk(
-          contentOf(frame, source.at(offset, frame.contentStart + Math.min(PEEK_BYTES, frame.contentLength))),
-        );
-        if (head === undefined || head.firstEvent < nextEvent) {
-          damages.add(
-            offset,
-            at,
-            head === undefined
-              ? 'a chunk that does not say which events it has'
-              : `events ${head.firstEvent} and following come again`,
-          );
+        const packet = source.at(offset, frame.size);
+        const head = checksumFits(frame, packet) ? headOf(contentOf(frame, packet)) : 'checksum mismatch';
+        if (typeof head === 'string') {
+          pending = after(pending, { found: 'damage', offset, end: at, reason: head }, damages);
+          break;
+        }
+        if (head.firstEvent < nextEvent) {
+          damages.add(offset, at, `events ${head.firstEvent} and following come again`);
           break;
         }
         if (pending !== undefined) {

@@ -90,6 +90,15 @@ export class PacketTable {
     };
   }
 
+  /** Events of the largest chunk; 1 when there is none. */
+  largestChunk(): number {
+    let largest = 1;
+    for (let n = 0; n < this.length; n++) {
+      largest = Math.max(largest, this.events(n));
+    }
+    return largest;
+  }
+
   /** The Index message. */
   encode(): Uint8Array {
     const writer = protobuf.Writer.create();

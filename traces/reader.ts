@@ -236,7 +236,7 @@ class OpenTrace implements Trace {
       return undefined;
     }
     if (this.eventChunk !== chunk) {
-      this.eventBatch ??= new EventBatch();
+      this.eventBatch ??= new EventBatch(table.largestChunk());
       this.eventChunk = -1;
       if (!this.readChunk(chunk, this.eventBatch, ALL_COLUMNS, true)) {
         return undefined;
@@ -316,7 +316,7 @@ class OpenTrace implements Trace {
     const mask = kindMask(query.kinds);
     const from = query.from ?? 0;
     const to = query.to ?? Number.POSITIVE_INFINITY;
-    const batch = new EventBatch();
+    const batch = new EventBatch(table.largestChunk());
     for (let n = 0; n < table.length; n++) {
       if (
         table.content(n) === Content.CHUNK &&
