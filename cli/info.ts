@@ -4,6 +4,7 @@ import { takeOverview } from '../session/overview/overview.js';
 import { overviewText } from '../session/overview/text.js';
 import { ExitStatus } from './exit-status.js';
 import { withTrace } from './input.js';
+import { describeLosses } from './losses.js';
 import { print } from './output.js';
 import { defineVerb } from './verb.js';
 
@@ -14,7 +15,7 @@ export const verb = defineVerb({
   options: { json: { type: 'boolean', describe: 'one JSON object (docs/info-json.md)' } },
   async run({ operands, json }) {
     await withTrace(operands[0] as string, async (trace) => {
-      const overview = takeOverview(trace);
+      const overview = takeOverview(trace, (loss) => describeLosses([loss]));
       await print(
         json === true
           ? `${JSON.stringify(overviewJson(trace, overview), null, 2)}\n`

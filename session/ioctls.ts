@@ -2,7 +2,7 @@
 /** What a successful ioctl does to the session's state, by its name in C. */
 import { IOAS_COPY, IOAS_MAP, IOAS_MAP_FILE, IOAS_UNMAP } from '../abi/iommufd/ioas.js';
 import { IRQFD } from '../abi/kvm.js';
-import { decode } from '../abi/layout.js';
+import { decode, readU32 } from '../abi/layout.js';
 import { LYON_DMA_MAP, LYON_FD, lyonDescriptors } from '../abi/lyon2010/ioctls.js';
 import {
   IRQ_SET,
@@ -26,8 +26,25 @@ const MSIX = 2;
 const UNMAP_ALL = 2;
 const MAP_VADDR = 4;
 
-function attach(session: SessionContext, event: Event, fd: number, route: InterruptRoute): void {
-  const eventfd = fd < 0 ? undefined : session.descriptors.get(session.processOf(event), fd);
+/** The recorder says which objects the descriptors of a call were: { kind, object } each. */
+function recordedObject(event: Event, position: number): number | undefined {
+  const bytes = payloadOf(event, PayloadRole.KIND);
+  if (bytes === undefined || bytes.length < position * 8 + 8) return undefined;
+  const object = readU32(bytes, position * 8 + 4);
+  return object === 0 ? undefined : object;
+}
+
+function attach(
+  session: SessionContext,
+  event: Event,
+  fd: number,
+  route: InterruptRoute,
+  position = 0,
+): void {
+  const eventfd =
+    fd < 0
+      ? undefined
+      : (recordedObject(event, position) ?? session.descriptors.get(session.processOf(event), fd));
   if (eventfd === undefined) session.interrupts.detach(route.device, route.index, route.vector, route.role);
   else session.interrupts.attach(eventfd, route);
 }
@@ -39,7 +56,7 @@ const setIrqs: Effect = (session, event, before) => {
   else if ((flags & IRQ_SET_DATA_EVENTFD) !== 0) {
     const role = (flags & IRQ_SET_ACTION_UNMASK) !== 0 ? 'unmask' : 'trigger';
     irqSetDescriptors(before).forEach((fd, i) => {
-      attach(session, event, fd, { device, index, vector: start + i, role });
+      attach(session, event, fd, { device, index, vector: start + i, role }, i);
     });
   } else return;
   session.notify({ type: 'interrupt', device, index }, event);
@@ -150,7 +167,7 @@ const lyonVectors =
     const device = event.object;
     session.interrupts.detachAll(device, index);
     lyonDescriptors(before).forEach((fd, vector) => {
-      attach(session, event, fd, { device, index, vector, role: 'trigger' });
+      attach(session, event, fd, { device, index, vector, role: 'trigger' }, vector);
     });
     session.notify({ type: 'interrupt', device, index }, event);
   };
@@ -169,7 +186,7 @@ const lyonLine =
 
 const irqfd: Effect = (session, event, before) => {
   const { fd = -1, flags = 0 } = decode(IRQFD, before);
-  const eventfd = session.descriptors.get(session.processOf(event), fd);
+  const eventfd = recordedObject(event, 0) ?? session.descriptors.get(session.processOf(event), fd);
   if (eventfd !== undefined) session.interrupts.setInKernel(eventfd, (flags & 1) === 0);
 };
 

@@ -25,11 +25,10 @@ export function* dump(
   const session = new Session(trace.definitions);
   const subject = new Subject(trace, session);
   // Of a stream it is not known how many threads will come.
-  const lines = new LineWriter(
-    trace.definitions,
-    session.names,
-    trace.stream || trace.definitions.threads.size > 1,
+  const threads = new Set(
+    [...trace.definitions.threads.values()].map(({ process, tid }) => `${process}/${tid}`),
   );
+  const lines = new LineWriter(trace.definitions, session.names, trace.stream || threads.size > 1);
   const changes = new Uint8Array(256);
   for (const kind of STATE_KINDS) changes[kind] = 1;
   let text = '';

@@ -2,7 +2,8 @@
 /** Processes, threads, how they come and go, and what the recorder says of itself. */
 import { type Part, part } from '../../abi/ioctl.js';
 import { signalCode, signalName } from '../../abi/linux/signals.js';
-import { escapeText, hex, size, textOf } from '../../abi/text.js';
+import { reasonText, tierName } from '../../abi/mmio-sites.js';
+import { escapeText, hex, hexBytes, size, textOf } from '../../abi/text.js';
 import { type Event, EventKind, PayloadRole } from '../../traces/model.js';
 import { payloadBytes, payloadOf } from '../payloads.js';
 import type { Session } from '../state.js';
@@ -109,11 +110,15 @@ export function describeProcess(session: Session, event: Event): Description {
     }
     default: {
       const bytes = payloadBytes(event, PayloadRole.IN);
-      return said('site', `${hex(event.offset)} tier=${event.value} reason=${event.op}`, [
+      const tier = Number(BigInt.asUintN(32, event.value));
+      const tierText = tierName(tier);
+      const reason = reasonText(event.op);
+      const code = bytes === undefined ? '' : ` bytes=${hexBytes(bytes)}`;
+      return said('site', `${tierText}${reason === '' ? '' : ` (${reason})`}${code}`, [
         part('address', hex(event.offset), event.offset),
-        part('tier', String(event.value), event.value),
-        part('reason', String(event.op), event.op),
-        ...(bytes === undefined ? [] : [part('instruction', bytes.join(' '), [...bytes])]),
+        part('tier', tierText, tier),
+        ...(reason === '' ? [] : [part('reason', reason, event.op)]),
+        ...(bytes === undefined ? [] : [part('bytes', hexBytes(bytes), hexBytes(bytes, 64))]),
       ]);
     }
   }

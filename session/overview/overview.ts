@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { EventKind } from '../../traces/model.js';
+import { EventKind, type TraceLoss } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
 
 /** What a trace holds, in numbers. */
@@ -14,8 +14,11 @@ export interface Overview {
   readonly gaps: readonly string[];
 }
 
-/** Reads the kinds of all events (and the times, of a stream): damages are found on the way. */
-export function takeOverview(trace: Trace): Overview {
+/**
+ * Reads the kinds of all events (and the times, of a stream): damages are found on the way. `describeLoss` puts a
+ * recorder's loss into words: its causes are the recorder's.
+ */
+export function takeOverview(trace: Trace, describeLoss: (loss: TraceLoss) => string): Overview {
   const byKind = new Float64Array(256);
   let events = 0;
   let chunks = 0;
@@ -45,7 +48,13 @@ export function takeOverview(trace: Trace): Overview {
   byKind.forEach((count, kind) => {
     if (count > 0) counts.set(kind, count);
   });
-  return { events, counts, chunks, durationNs: trace.ticksToNs(last), gaps: findGaps(trace, counts) };
+  return {
+    events,
+    counts,
+    chunks,
+    durationNs: trace.ticksToNs(last),
+    gaps: findGaps(trace, counts, describeLoss),
+  };
 }
 
 const stops: Readonly<Record<string, string>> = {
@@ -54,7 +63,11 @@ const stops: Readonly<Record<string, string>> = {
   interrupt: 'the recording was interrupted',
 };
 
-function findGaps(trace: Trace, counts: ReadonlyMap<number, number>): readonly string[] {
+function findGaps(
+  trace: Trace,
+  counts: ReadonlyMap<number, number>,
+  describeLoss: (loss: TraceLoss) => string,
+): readonly string[] {
   const gaps: string[] = [];
   const { summary } = trace;
   if (summary === undefined) {
@@ -63,15 +76,7 @@ function findGaps(trace: Trace, counts: ReadonlyMap<number, number>): readonly s
     if (!summary.complete) gaps.push('it was put together by recover, not sealed by its recorder');
     if (summary.droppedEvents > 0)
       gaps.push(`the oldest ${summary.droppedEvents} events were given up for --max-size`);
-    for (const { cause, events, bytes, detail } of summary.losses) {
-      const what = [
-        ...(events > 0 ? [`${events} events`] : []),
-        ...(bytes > 0 ? [`${bytes} bytes of payload`] : []),
-      ].join(' and ');
-      gaps.push(
-        `${what === '' ? 'something was' : `${what} were`} lost (${cause}${detail === '' ? '' : `: ${detail}`})`,
-      );
-    }
+    for (const loss of summary.losses) gaps.push(`lost: ${describeLoss(loss)}`);
     const stop = stops[summary.stoppedBy];
     if (stop !== undefined) gaps.push(stop);
   }
@@ -79,7 +84,9 @@ function findGaps(trace: Trace, counts: ReadonlyMap<number, number>): readonly s
   if (lost > 0 && (summary === undefined || summary.losses.length === 0))
     gaps.push(`events were lost, ${lost === 1 ? 'once' : `${lost} times`}`);
   const unseen = counts.get(EventKind.UNSEEN) ?? 0;
-  if (unseen > 0) gaps.push(`${unseen} VFIO descriptors were opened where the recorder could not see it`);
+  if (unseen > 0 && (summary === undefined || summary.losses.length === 0)) {
+    gaps.push(`${unseen} VFIO descriptors were opened where the recorder could not see it`);
+  }
   for (const { message } of trace.damages) gaps.push(message);
   return gaps;
 }

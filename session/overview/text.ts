@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { signalName } from '../../abi/linux/signals.js';
+import { reasonText, tierName } from '../../abi/mmio-sites.js';
 import { EVENTFD, objectKindName, SYSFS } from '../../abi/object-kinds.js';
 import { escapeText, size } from '../../abi/text.js';
 import { regionName } from '../../abi/vfio/regions.js';
@@ -63,6 +64,17 @@ function deviceText(device: DeviceDefinition): string {
     ...(device.resetMethod === '' ? [] : [`reset ${escapeText(device.resetMethod)}`]),
     ...bars,
   ].join('  ');
+}
+
+/** How many instructions were caught in which way, and why not in a better one. */
+function mmioSites(trace: Trace): readonly string[] {
+  const counts = new Map<string, number>();
+  for (const { tier, reason } of trace.definitions.mmioSites.values()) {
+    const why = reasonText(reason);
+    const how = why === '' ? tierName(tier) : `${tierName(tier)}: ${why}`;
+    counts.set(how, (counts.get(how) ?? 0) + 1);
+  }
+  return listed([...counts], ([how, number]) => `${number}  ${how}`);
 }
 
 /** Two columns: what, and how it was. */
@@ -142,10 +154,13 @@ export function overviewText(trace: Trace, overview: Overview): string {
     ...section(
       'processes',
       listed([...definitions.processes.values()], ({ id, pid, exe, argv }) => {
-        const threads = [...definitions.threads.values()].filter(({ process }) => process === id).length;
+        const threads = new Set(
+          [...definitions.threads.values()].filter(({ process }) => process === id).map(({ tid }) => tid),
+        ).size;
         return `${pid}  ${escapeText(exe)}  ${words(argv.slice(0, 8))}${argv.length > 8 ? ' …' : ''}  (${count(threads, 'thread')})`;
       }),
     ),
+    ...section('mmio sites', mmioSites(trace)),
     `events  ${overview.events}`,
     ...[...overview.counts]
       .sort(([, a], [, b]) => b - a)

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { packageRoot } from '../../abi/package-root.js';
+import { describeLosses } from '../../cli/losses.js';
 import { dump } from '../../session/describe/dump.js';
 import { compileFilter } from '../../session/filter/compile.js';
 import { takeOverview } from '../../session/overview/overview.js';
@@ -79,7 +80,10 @@ for (const name of Object.keys(SESSIONS)) {
 
   test(`${name}: info`, async () => {
     const trace = await traceOf(name);
-    const text = overviewText(trace, takeOverview(trace)).replaceAll(directory, '');
+    const text = overviewText(
+      trace,
+      takeOverview(trace, (loss) => describeLosses([loss])),
+    ).replaceAll(directory, '');
     // What the codec makes of the bytes is zlib's affair.
     golden(
       `${name}.info.txt`,

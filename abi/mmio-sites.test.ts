@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { MMIO_REASON_COUNT, MMIO_TIER_COUNT, reasonText, tierName } from './mmio-sites.js';
+import { packageRoot } from './package-root.js';
+
+test('every tier and reason of the shim has words', () => {
+  const header = readFileSync(join(packageRoot(), 'recorder/shim/mmio/mmio.h'), 'utf8');
+  const last = (prefix: string) =>
+    Math.max(
+      ...[...header.matchAll(new RegExp(`\\b${prefix}_(?!END|COUNT)\\w+ = (\\d+)`, 'g'))].map(([, number]) =>
+        Number(number),
+      ),
+    );
+  assert.equal(MMIO_TIER_COUNT, last('MMIO_TIER') + 1);
+  assert.equal(MMIO_REASON_COUNT, last('MMIO_REASON') + 1);
+  assert.equal(tierName(99), 'tier 99');
+  assert.equal(reasonText(99), 'reason 99');
+});

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+/** How the MMIO watcher catches an instruction, and why it does not do better (enum mmio_tier, mmio_reason of the shim). */
+
+const tiers = [
+  'none',
+  'patched',
+  'trapped',
+  'emulated',
+  'stepped',
+  'protection key',
+  'threads held',
+  'in a system call',
+] as const;
+
+const reasons = [
+  '',
+  '--mmio trap',
+  'generated code',
+  'writable mapping',
+  'too short for a jump',
+  'no memory in reach of a jump',
+  'code can’t be written',
+  'no membarrier',
+  'a form that is not moved',
+  'not decoded',
+  'too many sites',
+  'its jump’s memory was taken by the driver',
+] as const;
+
+export const MMIO_TIER_COUNT = tiers.length;
+export const MMIO_REASON_COUNT = reasons.length;
+
+export function tierName(tier: number): string {
+  return tiers[tier] ?? `tier ${tier}`;
+}
+
+/** Empty where there is nothing to explain. */
+export function reasonText(reason: number): string {
+  return reasons[reason] ?? `reason ${reason}`;
+}
