@@ -98,11 +98,28 @@ static const struct ioctl_shape shapes[] = {
 
 static const struct ioctl_shape unknown = { .form = IOCTL_UNKNOWN };
 
+#define SHAPES (sizeof(shapes) / sizeof(shapes[0]))
+
+/* By the request's low byte: 1 + the first shape that has it, and from each shape to the next; 0 ends. */
+static uint8_t first_with[256], next_with[SHAPES];
+static bool indexed;
+
+__attribute__((constructor(101))) static void index_shapes(void)
+{
+	for (unsigned int i = SHAPES; !indexed && i-- > 0;) {
+		next_with[i] = first_with[shapes[i].request & 0xff];
+		first_with[shapes[i].request & 0xff] = (uint8_t)(i + 1);
+	}
+	indexed = true;
+}
+
 const struct ioctl_shape *ioctl_shape_of(enum vfiotape_object_kind kind, uint32_t request)
 {
-	for (unsigned int i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
-		if (shapes[i].request == request && shapes[i].kinds & 1u << kind)
-			return &shapes[i];
+	if (unlikely(!indexed)) /* another library's constructor came first */
+		index_shapes();
+	for (unsigned int i = first_with[request & 0xff]; i; i = next_with[i - 1]) {
+		if (shapes[i - 1].request == request && shapes[i - 1].kinds & 1u << kind)
+			return &shapes[i - 1];
 	}
 	return &unknown;
 }
