@@ -10,5 +10,5 @@ if (run('test/lab/setup', []) !== 0) {
 }
 const demo = join(root, 'dist/test/lab/demo.js');
 if (!existsSync(demo)) giveUp('the demo was not compiled; npm run build says why');
-say('booting an emulated machine, about half a minute');
+say('booting an emulated machine: a minute or two');
 process.exit(run(process.execPath, ['--enable-source-maps', demo]));

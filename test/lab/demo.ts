@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { packageRoot } from '../../abi/package-root.js';
 import { findKernel } from './kernels.js';
 import { boot, devices, lastLines } from './machine.js';
@@ -11,17 +11,21 @@ import { boot, devices, lastLines } from './machine.js';
 
 const root = packageRoot();
 const directory = join(root, 'build/demo');
-const trace = join(directory, 'out/demo.vtape');
+const trace = 'demo.vtape';
 const command = join(root, 'dist/cli/main.js');
 const bdf = devices.nvme.bdfs[0];
 const driver = ['qemu-io', '-f', 'raw', '-c', 'read 0 64k', `nvme://${bdf}/1`];
 
-const quoted = driver.map((word) => (/^[\w:/.,=-]+$/.test(word) ? word : `'${word}'`)).join(' ');
+function quote(word: string): string {
+  return /^[\w:/.,=-]+$/.test(word) ? word : `'${word}'`;
+}
+
+const quoted = driver.map(quote).join(' ');
 const script = `
 . '${join(root, 'test/lab/guest/lib.sh')}'
 prepare_nvme ${bdf}
 bind_vfio ${bdf}
-'${process.execPath}' '${command}' record -o /out/demo.vtape -- ${quoted} >/out/driver.out 2>/out/driver.err
+'${process.execPath}' '${command}' record -o /out/${trace} -- ${quoted} >/out/driver.out 2>/out/driver.err
 echo $? >/out/driver.status
 exit 0
 `;
@@ -32,20 +36,21 @@ function fail(message: string, log: string): never {
 }
 
 function heading(text: string): void {
-  process.stdout.write(`\n\u001b[1m${text}\u001b[0m\n`);
+  process.stdout.write(process.stdout.isTTY ? `\n\u001b[1m${text}\u001b[0m\n` : `\n${text}\n`);
 }
 
 /** A verb's output, cut to what fits beside the others. */
 function show(words: readonly string[], lines: number): void {
-  heading(`$ vfiotape ${words.join(' ').replace(trace, 'demo.vtape')}`);
+  heading(`$ vfiotape ${words.map(quote).join(' ')}`);
   const output = execFileSync(process.execPath, [command, ...words], {
+    cwd: out,
     encoding: 'utf8',
     maxBuffer: 1 << 28,
   });
   const all = output.trimEnd().split('\n');
-  const width = process.stdout.columns ?? 160;
+  const width = process.stdout.columns ?? 170;
   for (const line of all.slice(0, lines)) process.stdout.write(`${line.slice(0, width)}\n`);
-  if (all.length > lines) process.stdout.write(`… and ${all.length - lines} more lines\n`);
+  if (all.length > lines) process.stdout.write(`… and ${all.length - lines} more\n`);
 }
 
 const kernel = findKernel('stock');
@@ -70,15 +75,15 @@ if (readFileSync(join(out, 'driver.status'), 'utf8').trim() !== '0') {
 
 heading('What was done');
 process.stdout.write(
-  `Booted ${kernel.title} in QEMU (${seconds.toFixed(0)} s in all), an NVMe drive bound to vfio-pci behind an IOMMU, and ran in it,\n` +
-    `unchanged:  vfiotape record -o demo.vtape -- ${quoted}\n` +
+  `Booted ${kernel.title} in QEMU (${seconds.toFixed(0)} s in all): an NVMe drive, bound to vfio-pci, behind an IOMMU. There, unchanged:\n` +
+    `$ vfiotape record -o ${trace} -- ${quoted}\n` +
     `${readFileSync(join(out, 'driver.out'), 'utf8').trimEnd()}\n`,
 );
-show(['info', trace], 24);
-show(['dump', trace], 14);
-show(['dump', trace, '--filter', 'kind=wake'], 5);
+show(['info', trace], 21);
+show(['dump', '--filter', 'object=device0 & kind!=ioctl', trace], 16);
+show(['dump', '--filter', 'result<0', trace], 6);
 heading('Next');
 process.stdout.write(
-  `The trace is ${trace}\n` +
-    'Read it with: node dist/cli/main.js dump … --help; ask whether this machine can record: node dist/cli/main.js doctor\n',
+  `The trace: ${relative('.', join(out, trace))}; read on with: node dist/cli/main.js dump ${relative('.', join(out, trace))} | less\n` +
+    'Can this machine record a driver of its own? node dist/cli/main.js doctor\n',
 );
