@@ -85,7 +85,7 @@ function withoutOurs(text: string): string {
 
 function steady(driver: Driver, text: string): readonly string[] {
   return driver.volatile
-    .reduce((so, pattern) => so.replace(pattern, '…'), text.replaceAll('\r', ''))
+    .reduce((so, pattern) => so.replace(pattern, ''), text.replaceAll('\r', ''))
     .split('\n');
 }
 

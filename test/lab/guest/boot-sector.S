@@ -9,8 +9,9 @@
 	.code16
 	.globl	_start
 _start:
-	xorw	%ax, %ax
+	movw	$0x7c0, %ax		/* the BIOS loads us at 0000:7c00; addresses here count from 0 */
 	movw	%ax, %ds
+	xorw	%ax, %ax
 	movw	%ax, %ss
 	movw	$0x7c00, %sp
 	cld
