@@ -99,6 +99,13 @@ test('without a session, or with one that is not there, it is not noticed', asyn
   assert.deepEqual([ended.status, ended.output], [5, 'out\n']);
 });
 
+test('the internals under sanitizers', () => {
+  const unit = make('test-unit', 'shim-test-unit');
+  const session = new RawSession();
+  sessions.push(session);
+  execFileSync(unit, [session.directory], { stdio: 'pipe' });
+});
+
 test('opens, duplicates, closes', async () => {
   const session = await record(['files']);
   const opens = of(session, RecordKind.OPEN);

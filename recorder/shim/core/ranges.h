@@ -19,7 +19,7 @@ bool ranges_touch_filter(uint64_t address, uint64_t length);
 ALWAYS_INLINE bool ranges_touch(uint64_t address, uint64_t length)
 {
 	/* The first test alone is passed by nearly every munmap of a process that has mapped nothing for DMA yet. */
-	if (likely(address > ranges_highest || address + length - 1 < ranges_lowest))
+	if (likely(address > ranges_highest || (address < ranges_lowest && length <= ranges_lowest - address)))
 		return false;
 	return ranges_touch_filter(address, length);
 }

@@ -23,7 +23,7 @@ ALWAYS_INLINE bool watcher_watching(void)
 #define mmio_advised(address, length, advice) ((void)0)
 #define mmio_translate(address, length) (address)
 #define mmio_is_watched(address, length) false
-#define mmio_hide_mapping(info) ((void)(info), false)
+#define mmio_hide_mapping(info) ((void)(info))
 #define mmio_saw_kvm() ((void)0)
 #define mmio_owns_signal(signal) false
 #define mmio_sigaction(signal, act, old) ((void)(act), (void)(old), -ENODEV)
