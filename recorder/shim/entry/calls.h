@@ -106,6 +106,10 @@ int any_recvmmsg(int socket, struct mmsghdr *messages, unsigned int count, int f
 int any_execve(const char *path, char *const argv[], char *const environment[], struct call_origin how);
 int any_execveat(int directory, const char *path, char *const argv[], char *const environment[], int flags,
 		 struct call_origin how);
+/* read, write and their kin by syscall(2) on a descriptor that doesn't matter. */
+long reaching_syscall(long number, long a, long b, long c, long d, long e, long f);
+/* rt_sigaction, rt_sigprocmask, rt_sigsuspend by syscall(2), in the kernel's own layout. */
+long shared_signal_call(long number, long a, long b, long c, long d);
 void record_exit(int status, struct call_origin how);
 void record_fork(uint64_t entered, int op, pid_t child, struct call_origin how);
 

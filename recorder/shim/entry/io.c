@@ -354,16 +354,35 @@ EXPORT ssize_t __pread64_chk(int fd, void *buffer, size_t count, off64_t offset,
 EXPORT ssize_t __pread_chk(int fd, void *buffer, size_t count, off_t offset, size_t size)
 	__attribute__((alias("__pread64_chk")));
 
+/* On any descriptor: the pieces may lie in a watched BAR. */
+#define REACHING(name, fd, pieces, ...)                                                                                \
+	({                                                                                                             \
+		struct iovec room_[VECTOR_ROOM];                                                                       \
+		REAL(name)(fd, reachable(pieces, count, room_), __VA_ARGS__);                                          \
+	})
+
+/* The same for what comes by syscall(2) and isn't recorded. */
+long reaching_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+	struct iovec room[VECTOR_ROOM];
+
+	if (number == SYS_read || number == SYS_write || number == SYS_pread64 || number == SYS_pwrite64)
+		b = (long)watcher_pointer((void *)b, (size_t)c);
+	else if (number != SYS_lseek)
+		b = (long)reachable((const struct iovec *)b, (int)c, room);
+	return LIBC_RESULT(raw6(number, a, b, c, d, e, f));
+}
+
 EXPORT ssize_t readv(int fd, const struct iovec *pieces, int count)
 {
 	IF_IO(fd, recorded_readv(entry, fd, pieces, count, -1, 0, ORIGIN));
-	return REAL(readv)(fd, pieces, count);
+	return REACHING(readv, fd, pieces, count);
 }
 
 EXPORT ssize_t writev(int fd, const struct iovec *pieces, int count)
 {
 	IF_IO(fd, recorded_writev(entry, fd, pieces, count, -1, 0, ORIGIN));
-	return REAL(writev)(fd, pieces, count);
+	return REACHING(writev, fd, pieces, count);
 }
 
 EXPORT ssize_t preadv64(int fd, const struct iovec *pieces, int count, off64_t offset)
@@ -373,7 +392,7 @@ EXPORT ssize_t preadv64(int fd, const struct iovec *pieces, int count, off64_t o
 	/* -1 is an error here, and the file position in preadv2. */
 	if (unlikely((entry.fd.flags & OBJECT_IO) && offset != -1))
 		return recorded_readv(entry, fd, pieces, count, offset, 0, ORIGIN);
-	return REAL(preadv64)(fd, pieces, count, offset);
+	return REACHING(preadv64, fd, pieces, count, offset);
 }
 
 EXPORT ssize_t pwritev64(int fd, const struct iovec *pieces, int count, off64_t offset)
@@ -382,19 +401,19 @@ EXPORT ssize_t pwritev64(int fd, const struct iovec *pieces, int count, off64_t 
 
 	if (unlikely((entry.fd.flags & OBJECT_IO) && offset != -1))
 		return recorded_writev(entry, fd, pieces, count, offset, 0, ORIGIN);
-	return REAL(pwritev64)(fd, pieces, count, offset);
+	return REACHING(pwritev64, fd, pieces, count, offset);
 }
 
 EXPORT ssize_t preadv64v2(int fd, const struct iovec *pieces, int count, off64_t offset, int flags)
 {
 	IF_IO(fd, recorded_readv(entry, fd, pieces, count, offset, flags, ORIGIN));
-	return REAL(preadv64v2)(fd, pieces, count, offset, flags);
+	return REACHING(preadv64v2, fd, pieces, count, offset, flags);
 }
 
 EXPORT ssize_t pwritev64v2(int fd, const struct iovec *pieces, int count, off64_t offset, int flags)
 {
 	IF_IO(fd, recorded_writev(entry, fd, pieces, count, offset, flags, ORIGIN));
-	return REAL(pwritev64v2)(fd, pieces, count, offset, flags);
+	return REACHING(pwritev64v2, fd, pieces, count, offset, flags);
 }
 
 EXPORT ssize_t preadv(int fd, const struct iovec *pieces, int count, off_t offset) __attribute__((alias("preadv64")));

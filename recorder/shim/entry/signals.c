@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "../core/fault_safe.h"
 #include "calls.h"
 
 #define SHARED(number) unlikely(watcher_watching() && mmio_owns_signal(number))
@@ -108,4 +109,55 @@ EXPORT int sigsuspend(const sigset_t *mask)
 	sigset_t room;
 
 	return REAL(sigsuspend)(unshared_mask(mask, &room));
+}
+
+/* --- by syscall(2): pointers may be anything, so the kernel is asked with them first --- */
+
+static long raw_sigaction(int number, uint64_t act, uint64_t old)
+{
+	struct mmio_kernel_sigaction wanted, former;
+	long result;
+
+	if (act && fault_safe_copy(&wanted, act, sizeof(wanted)) != sizeof(wanted))
+		return -EFAULT;
+	result = raw4(SYS_rt_sigaction, number, 0, (long)old, 8);
+	if (raw_failed(result))
+		return result;
+	result = mmio_sigaction(number, act ? &wanted : NULL, &former);
+	if (result == 0 && old)
+		memcpy((void *)old, &former, sizeof(former));
+	return result;
+}
+
+static long raw_sigprocmask(int how, uint64_t set, uint64_t old)
+{
+	uint64_t wanted = 0, former = 0;
+	long result;
+
+	if (set && fault_safe_copy(&wanted, set, sizeof(wanted)) != sizeof(wanted))
+		return -EFAULT;
+	result = raw4(SYS_rt_sigprocmask, SIG_BLOCK, 0, (long)old, 8);
+	if (raw_failed(result))
+		return result;
+	result = mmio_sigprocmask(how, set ? &wanted : NULL, &former);
+	if (result == 0 && old)
+		memcpy((void *)old, &former, sizeof(former));
+	return result;
+}
+
+long shared_signal_call(long number, long a, long b, long c, long d)
+{
+	uint64_t mask;
+
+	if (!watcher_watching() || (number == SYS_rt_sigsuspend ? b : d) != 8 ||
+	    (number == SYS_rt_sigaction && !mmio_owns_signal((int)a)))
+		return LIBC_RESULT(raw4(number, a, b, c, d));
+	if (number == SYS_rt_sigaction)
+		return LIBC_RESULT(raw_sigaction((int)a, (uint64_t)b, (uint64_t)c));
+	if (number == SYS_rt_sigprocmask)
+		return LIBC_RESULT(raw_sigprocmask((int)a, (uint64_t)b, (uint64_t)c));
+	if (fault_safe_copy(&mask, (uint64_t)a, sizeof(mask)) != sizeof(mask))
+		return LIBC_RESULT(raw4(number, a, b, c, d));
+	mask = mmio_mask(mask);
+	return LIBC_RESULT(raw4(number, (long)&mask, 8, 0, 0));
 }

@@ -25,6 +25,8 @@ EXPORT int memfd_create(const char *name, unsigned int flags)
 	ring = ring_enter();
 	if (shim_session.mode != SHIM_RECORDING || !objects_are_ours())
 		return fd;
+	if (kind == VFIOTAPE_OBJECT_KVM)
+		mmio_saw_kvm();
 	numbers[0] = kind;
 	event = (struct ring_event){
 		.entered = entered,

@@ -23,6 +23,7 @@ __attribute__((used)) const uint8_t shim_syscall_known[512] = {
 	[SYS_epoll_pwait2] = KNOWN, [SYS_eventfd] = KNOWN,	 [SYS_eventfd2] = KNOWN,      [SYS_sendmsg] = KNOWN,
 	[SYS_recvmsg] = KNOWN,	    [SYS_sendmmsg] = KNOWN,	 [SYS_recvmmsg] = KNOWN,      [SYS_pidfd_getfd] = KNOWN,
 	[SYS_execve] = KNOWN,	    [SYS_execveat] = KNOWN,	 [SYS_exit_group] = KNOWN,    [SYS_fork] = KNOWN,
+	[SYS_rt_sigaction] = KNOWN, [SYS_rt_sigprocmask] = KNOWN, [SYS_rt_sigsuspend] = KNOWN,
 	[SYS_clone] = CLONE,	    [SYS_clone3] = CLONE,	 [SYS_vfork] = CLONE,
 };
 
@@ -158,7 +159,7 @@ static long recorded_clone(long number, long a, long b, long c, long d, long e, 
 
 #define IO(recorded, ...)                                                                                              \
 	(object_of((int)a).fd.flags & OBJECT_IO ? (long)recorded(object_of((int)a), (int)a, __VA_ARGS__, how) :        \
-						  LIBC_RESULT(raw6(number, a, b, c, d, e, f)))
+						  reaching_syscall(number, a, b, c, d, e, f))
 
 __attribute__((used)) long shim_syscall_recorded(long number, long a, long b, long c, long d, long e, long f)
 {
@@ -257,6 +258,10 @@ __attribute__((used)) long shim_syscall_recorded(long number, long a, long b, lo
 	case SYS_exit_group:
 		record_exit((int)a, how);
 		return LIBC_RESULT(raw3(number, a, 0, 0));
+	case SYS_rt_sigaction:
+	case SYS_rt_sigprocmask:
+	case SYS_rt_sigsuspend:
+		return shared_signal_call(number, a, b, c, d);
 	case SYS_fork:
 	case SYS_clone:
 	case SYS_clone3:

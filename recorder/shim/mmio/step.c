@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Instructions that can't be moved into a trampoline are executed as they are, one at a time: in a copy, with the base
- * register moved to the alias; where that can't be, in place, with the page opened by a protection key for this thread
- * alone; without protection keys, in place while the other threads are held. The page is never open to a second thread.
+ * Instructions that can't be moved into a trampoline are executed as they are, in a copy, one at a time: with the base
+ * register moved to the alias; where that can't be, with the page opened by a protection key for this thread alone;
+ * without protection keys, with the page opened while the other threads are held. It is never open to a second thread.
  * What they load or store is not known: they are recorded, with FLAG_UNKNOWN.
  */
 #include <cpuid.h>
@@ -48,6 +48,7 @@ static bool can_rebase(const struct mmio_insn *insn)
 	       !insn->vector_index && !insn->base_is_operand;
 }
 
+/* The site itself may be a jump by now: it is always a copy that is stepped. */
 static bool make_copy(struct mmio_site *site)
 {
 	uint8_t code[16];
@@ -59,6 +60,11 @@ static bool make_copy(struct mmio_site *site)
 			code[i] = 0xcc;
 		copy_bytes(code, site->insn.bytes, site->insn.length);
 		at = mmio_code_room(site->address, 16);
+		if (at && site->insn.base == REG_RIP_RELATIVE) {
+			int32_t moved = (int32_t)((uint64_t)site->insn.displacement + site->address - at);
+
+			copy_bytes(code + site->insn.displacement_at, &moved, 4);
+		}
 		if (at && mmio_code_write(at, code, sizeof(code)))
 			__atomic_store_n(&site->copy, at, __ATOMIC_RELEASE);
 	}
@@ -66,7 +72,7 @@ static bool make_copy(struct mmio_site *site)
 	return site->copy != 0;
 }
 
-/* --- in place, by a protection key ------------------------------------------------------------------------------------------ */
+/* --- by a protection key ------------------------------------------------------------------------------------------ */
 
 /* PKRU as it will be when the handler returns; NULL when the frame doesn't carry it. */
 static uint32_t *frame_pkru(ucontext_t *context)
@@ -113,7 +119,7 @@ static void close_key(ucontext_t *context)
 		*pkru |= 1u << 2 * shared.key;
 }
 
-/* --- in place, the others held ------------------------------------------------------------------------------------------------ */
+/* --- with the others held ------------------------------------------------------------------------------------------------ */
 
 bool mmio_step_held(const siginfo_t *info)
 {
@@ -278,19 +284,21 @@ bool mmio_step_begin(struct mmio_site *site, uint64_t address, bool straddles, u
 
 	if (!range || site->insn.class == CLASS_UNDECODED)
 		return false;
+	if (!make_copy(site))
+		return false;
 	step.site = site;
-	if (!straddles && can_rebase(&site->insn) && make_copy(site)) {
+	if (!straddles && can_rebase(&site->insn)) {
 		greg_t *base = &registers[mmio_context_register[site->insn.base]];
 
 		step.tier = MMIO_TIER_STEP;
 		step.base_before = (uint64_t)*base;
 		*base = (greg_t)((uint64_t)*base + range->delta);
-		registers[REG_RIP] = (greg_t)site->copy;
 		mmio_counters.stepped++;
 	} else if (!open_in_place(address, straddles, context)) {
 		step.site = NULL;
 		return false;
 	}
+	registers[REG_RIP] = (greg_t)site->copy;
 	step.access = (struct mmio_access){
 		.range = range, .address = address, .site = site->address, .kind = kind_of(&site->insn),
 		.width = site->insn.width, .tier = (uint8_t)step.tier, .form = site->insn.form,
@@ -312,11 +320,11 @@ static void close_step(ucontext_t *context)
 
 	registers[REG_EFL] &= ~(greg_t)TRAP_FLAG;
 	copy_bytes(&context->uc_sigmask, &step.mask, 8);
+	if (at - site->copy <= site->insn.length)
+		registers[REG_RIP] = (greg_t)(site->address + (at - site->copy));
 	switch (step.tier) {
 	case MMIO_TIER_STEP:
 		registers[mmio_context_register[site->insn.base]] = (greg_t)step.base_before;
-		if (at - site->copy <= site->insn.length)
-			registers[REG_RIP] = (greg_t)(site->address + (at - site->copy));
 		break;
 	case MMIO_TIER_KEY:
 		close_key(context);
