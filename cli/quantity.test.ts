@@ -52,6 +52,12 @@ describe('times', () => {
     assert.throws(() => parseDuration('0s', '--duration'), /more than nothing/);
   });
   it('are written for people', () => {
-    assert.deepEqual([0.0002, 0.25, 3.21, 250, 7300].map(formatSeconds), ['200 µs', '250 ms', '3.2 s', '4 min 10 s', '2 h 1 min']);
+    assert.deepEqual([0.0002, 0.25, 3.21, 250, 7300].map(formatSeconds), [
+      '200 µs',
+      '250 ms',
+      '3.2 s',
+      '4 min 10 s',
+      '2 h 1 min',
+    ]);
   });
 });

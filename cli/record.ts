@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { basename } from 'node:path';
-import { recordDriver, type RecordOutcome } from '../recorder/launch/record-driver.js';
+import { escapeText } from '../abi/text.js';
+import { UserError } from '../abi/user-error.js';
+import { type RecordOutcome, recordDriver } from '../recorder/launch/record-driver.js';
 import { BUFFER_LEAST, BUFFER_MOST } from '../recorder/launch/settings.js';
 import { whyNoMmio } from '../recorder/launch/spawn.js';
 import { parseWatches } from '../recorder/launch/watch.js';
-import { escapeText } from '../abi/text.js';
-import { UserError } from '../abi/user-error.js';
 import { count, describeLosses } from './losses.js';
 import { formatSeconds, formatSize, parseDuration, parseSize } from './quantity.js';
 import { defineVerb } from './verb.js';
@@ -29,7 +29,8 @@ export const verb = defineVerb({
     'when-full': {
       choices: ['block', 'drop'] as const,
       default: 'block' as const,
-      describe: 'when events come faster than they can be stored: the driver waits, or they are lost and counted',
+      describe:
+        'when events come faster than they can be stored: the driver waits, or they are lost and counted',
     },
     mmio: {
       choices: ['patch', 'trap', 'syscalls', 'off'] as const,
@@ -57,7 +58,9 @@ export const verb = defineVerb({
       command: operands,
       output: output ?? `${basename(operands[0] ?? 'trace')}.vtape`,
       bufferBytes:
-        buffer === undefined ? undefined : parseSize(buffer, '--buffer', { least: BUFFER_LEAST, most: BUFFER_MOST }),
+        buffer === undefined
+          ? undefined
+          : parseSize(buffer, '--buffer', { least: BUFFER_LEAST, most: BUFFER_MOST }),
       maxSize:
         maxSize === undefined
           ? 0
@@ -81,11 +84,15 @@ function say(line: string): void {
   process.stderr.write(`vfiotape: ${line}\n`);
 }
 
-function mmioMode(asked: 'patch' | 'trap' | 'syscalls' | 'off' | undefined): 'patch' | 'trap' | 'syscalls' | 'off' {
+function mmioMode(
+  asked: 'patch' | 'trap' | 'syscalls' | 'off' | undefined,
+): 'patch' | 'trap' | 'syscalls' | 'off' {
   const missing = whyNoMmio();
   if (missing === undefined || asked === 'off' || asked === 'syscalls') return asked ?? 'patch';
   if (asked !== undefined) {
-    throw new UserError(`record: --mmio ${asked}: loads and stores to mapped registers can't be recorded: ${missing}; or --mmio off`);
+    throw new UserError(
+      `record: --mmio ${asked}: loads and stores to mapped registers can't be recorded: ${missing}; or --mmio off`,
+    );
   }
   say(`loads and stores to mapped registers are not recorded: ${missing}`);
   return 'off';
@@ -100,9 +107,15 @@ function summaryLines(outcome: RecordOutcome): string[] {
   ];
   if (droppedEvents > 0) parts.push(`${count(droppedEvents, 'earlier event')} given up for --max-size`);
   if (stoppedBy !== 'driver-exit') parts.push(`stopped by ${stoppedBy}`);
-  if (waitedNs >= 1e6) parts.push(`the driver waited ${formatSeconds(waitedNs / 1e9)} for the recorder (${count(waits, 'time')})`);
+  if (waitedNs >= 1e6)
+    parts.push(
+      `the driver waited ${formatSeconds(waitedNs / 1e9)} for the recorder (${count(waits, 'time')})`,
+    );
   const lines = [parts.join(', ')];
   if (losses.length > 0) lines.push(`lost: ${describeLosses(losses)}`);
-  if (!outcome.sawDriver) lines.push('the driver made no VFIO call; is it the right program, and does it reach its device through VFIO?');
+  if (!outcome.sawDriver)
+    lines.push(
+      'the driver made no VFIO call; is it the right program, and does it reach its device through VFIO?',
+    );
   return lines;
 }

@@ -57,7 +57,8 @@ export class RecordingClock {
   describe(): TraceClock {
     const ticksPerSecond = this.ticksPerSecond();
     const first = this.pairs[0];
-    const before = first === undefined ? 0n : BigInt(Math.round((Number(first.ticks) * 1e9) / ticksPerSecond));
+    const before =
+      first === undefined ? 0n : BigInt(Math.round((Number(first.ticks) * 1e9) / ticksPerSecond));
     const pairs = [...this.pairs];
     if (this.last !== undefined && pairs.at(-1) !== this.last) pairs.push(this.last);
     return {
@@ -94,6 +95,7 @@ export function chooseClock(): ClockChoice {
   if (!steady) return { source: 'monotonic', ticksPerSecond: 1e9 };
   const nominal = /^model name.*@\s*([\d.]+)\s*GHz/m.exec(cpu)?.[1];
   const current = /^cpu MHz\s*:\s*([\d.]+)/m.exec(cpu)?.[1];
-  const hertz = nominal !== undefined ? Number(nominal) * 1e9 : current !== undefined ? Number(current) * 1e6 : 1e9;
+  const hertz =
+    nominal !== undefined ? Number(nominal) * 1e9 : current !== undefined ? Number(current) * 1e6 : 1e9;
   return { source: 'tsc', ticksPerSecond: hertz > 0 ? hertz : 1e9 };
 }

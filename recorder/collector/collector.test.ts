@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
-import { after, describe, it } from 'node:test';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { ObjectKind, PayloadRole, RecordFlag, RecordKind, RingState } from '../../abi/wire/record.js';
 import { openTrace } from '../../traces/reader.js';
@@ -12,7 +12,7 @@ import { summarize } from '../seal/summary.js';
 import { RecordingClock } from './clock.js';
 import { Collector } from './collector.js';
 import { Definer } from './definer.js';
-import { FakeSession, type FakeRing } from './fake-shim.js';
+import { type FakeRing, FakeSession } from './fake-shim.js';
 import { ProcessWatch } from './processes.js';
 import { TraceSink } from './trace-sink.js';
 
@@ -53,7 +53,13 @@ class Recording {
       definer: this.definer,
       processes: this.processes,
       openSink: async () => {
-        const header = { recorder: 'test', host: HOST, command: ['driver'], modes: MODES, clock: this.clock.describe() };
+        const header = {
+          recorder: 'test',
+          host: HOST,
+          command: ['driver'],
+          modes: MODES,
+          clock: this.clock.describe(),
+        };
         return new TraceSink(await TraceWriter.create(this.path, header), this.definer, 0);
       },
     });
@@ -91,10 +97,13 @@ function begin(ring: FakeRing, tid: number, at: bigint): void {
 
 describe('the collector', () => {
   it('merges threads by completion and keeps each thread’s own order', async () => {
-    const threads = fc.array(fc.array(fc.record({ gap: fc.nat(50), duration: fc.nat(400) }), { maxLength: 120 }), {
-      minLength: 1,
-      maxLength: 6,
-    });
+    const threads = fc.array(
+      fc.array(fc.record({ gap: fc.nat(50), duration: fc.nat(400) }), { maxLength: 120 }),
+      {
+        minLength: 1,
+        maxLength: 6,
+      },
+    );
     await fc.assert(
       fc.asyncProperty(threads, async (plans) => {
         const session = new FakeSession();
@@ -107,7 +116,14 @@ describe('the collector', () => {
           plan.forEach(({ gap, duration }, n) => {
             now += BigInt(gap + duration);
             const entered = now - BigInt(duration);
-            ring.put({ kind: RecordKind.READ, entered, duration, fd: index, value: BigInt(n), site: BigInt(0x400000 + n) });
+            ring.put({
+              kind: RecordKind.READ,
+              entered,
+              duration,
+              fd: index,
+              value: BigInt(n),
+              site: BigInt(0x400000 + n),
+            });
           });
           return ring;
         });
@@ -123,7 +139,10 @@ describe('the collector', () => {
           assert.equal(event.value, next[event.fd], 'nothing lost, nothing doubled');
           next[event.fd] = event.value + 1n;
         }
-        assert.deepEqual(next, plans.map((plan) => BigInt(plan.length)));
+        assert.deepEqual(
+          next,
+          plans.map((plan) => BigInt(plan.length)),
+        );
         assert.equal(trace.summary?.lateEvents, 0);
         trace.close();
         rings.forEach((ring, index) => {
@@ -201,10 +220,14 @@ describe('the collector', () => {
       segments: [
         { role: PayloadRole.EXE, data: text('/usr/bin/driver') },
         { role: PayloadRole.ARGV, data: text('driver\0-x\0\0') },
-        { role: PayloadRole.MAPS, data: text('00400000-00500000 r-xp 00001000 08:01 42   /usr/bin/driver\n') },
+        {
+          role: PayloadRole.MAPS,
+          data: text('00400000-00500000 r-xp 00001000 08:01 42   /usr/bin/driver\n'),
+        },
       ],
     });
-    const kind = (value: number, second = 0): Uint8Array => new Uint8Array(new Uint32Array([value, second]).buffer);
+    const kind = (value: number, second = 0): Uint8Array =>
+      new Uint8Array(new Uint32Array([value, second]).buffer);
     ring.put({
       kind: RecordKind.OPEN,
       entered: 12n,
@@ -234,13 +257,33 @@ describe('the collector', () => {
     await recording.seal();
     const trace = openTrace(recording.path);
     const { processes, objects, modules, sites } = trace.definitions;
-    assert.deepEqual(processes.get(1), { id: 1, pid: SELF.pid, parentPid: 1, exe: '/usr/bin/driver', argv: ['driver', '-x', ''] });
-    assert.deepEqual(objects.get(1), { id: 1, kind: ObjectKind.GROUP, path: '/dev/vfio/26', parent: 0, process: 1, seenBorn: true, device: 0 });
+    assert.deepEqual(processes.get(1), {
+      id: 1,
+      pid: SELF.pid,
+      parentPid: 1,
+      exe: '/usr/bin/driver',
+      argv: ['driver', '-x', ''],
+    });
+    assert.deepEqual(objects.get(1), {
+      id: 1,
+      kind: ObjectKind.GROUP,
+      path: '/dev/vfio/26',
+      parent: 0,
+      process: 1,
+      seenBorn: true,
+      device: 0,
+    });
     assert.equal(objects.get(2)?.kind, ObjectKind.DEVICE);
     assert.equal(objects.get(2)?.path, '0000:06:0d.0');
     assert.equal(objects.get(2)?.parent, 1);
     assert.equal(modules.get(1)?.path, '/usr/bin/driver');
-    assert.deepEqual(sites.get(1), { id: 1, process: 1, address: 0x400123n, module: 1, moduleOffset: 0x1123n });
+    assert.deepEqual(sites.get(1), {
+      id: 1,
+      process: 1,
+      address: 0x400123n,
+      module: 1,
+      moduleOffset: 0x1123n,
+    });
     assert.equal(trace.clock.baseTicks, 5n);
     assert.equal(trace.clock.baseRealtimeNs, 2_000_005n);
     trace.close();
@@ -258,7 +301,9 @@ describe('the collector', () => {
     await recording.collector.drain();
     await recording.seal();
     const trace = openTrace(recording.path);
-    assert.deepEqual(trace.summary?.losses, [{ cause: 'no-collector', events: 17, bytes: 0, process: 0, detail: '' }]);
+    assert.deepEqual(trace.summary?.losses, [
+      { cause: 'no-collector', events: 17, bytes: 0, process: 0, detail: '' },
+    ]);
     trace.close();
     ring.close();
     session.remove();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+
 import { readFileSync } from 'node:fs';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { RingState } from '../../abi/wire/record.js';
 import type { RecordingClock } from './clock.js';
 import type { Control } from './control.js';

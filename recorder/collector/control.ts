@@ -3,9 +3,9 @@ import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../../abi/user-error.js';
 import {
+  ClockSource,
   CONTROL_BYTES,
   CONTROL_MAGIC,
-  ClockSource,
   ControlField,
   controlFile,
   MmioMode,
@@ -14,9 +14,9 @@ import {
   WATCH_ANY_REGION,
   WATCH_BYTES,
   WATCHES_MAX,
-  WIRE_VERSION,
   WatchField,
   WhenFull,
+  WIRE_VERSION,
 } from '../../abi/wire/record.js';
 
 export interface Watch {
@@ -36,7 +36,12 @@ export interface SessionSettings {
   readonly watches: readonly Watch[];
 }
 
-const MMIO = { off: MmioMode.OFF, patch: MmioMode.PATCH, trap: MmioMode.TRAP, syscalls: MmioMode.SYSCALLS } as const;
+const MMIO = {
+  off: MmioMode.OFF,
+  patch: MmioMode.PATCH,
+  trap: MmioMode.TRAP,
+  syscalls: MmioMode.SYSCALLS,
+} as const;
 
 /** The session's control file, shared with every shim of the session. */
 export class Control {
@@ -91,12 +96,16 @@ export class Control {
     control.refresh();
     if (control.view.getBigUint64(ControlField.magic, true) !== CONTROL_MAGIC) {
       control.close();
-      throw new UserError(`${join(directory, controlFile)} is damaged: it does not begin as a session's control file does`);
+      throw new UserError(
+        `${join(directory, controlFile)} is damaged: it does not begin as a session's control file does`,
+      );
     }
     const version = control.u32(ControlField.version);
     if (version !== WIRE_VERSION) {
       control.close();
-      throw new UserError(`${directory} was recorded by another version of vfiotape (wire ${version}, here ${WIRE_VERSION}); recover it with that one`);
+      throw new UserError(
+        `${directory} was recorded by another version of vfiotape (wire ${version}, here ${WIRE_VERSION}); recover it with that one`,
+      );
     }
     return control;
   }

@@ -151,7 +151,11 @@ export class Definer {
   }
 
   /** Mappings that are new, or that took the place of others, since this was called last. */
-  mappings(process: number, found: readonly Omit<ModuleDefinition, 'id' | 'process' | 'buildId'>[], buildId: (path: string) => Uint8Array): void {
+  mappings(
+    process: number,
+    found: readonly Omit<ModuleDefinition, 'id' | 'process' | 'buildId'>[],
+    buildId: (path: string) => Uint8Array,
+  ): void {
     const known = this.modulesOf(process);
     for (const mapping of found) {
       const same = known.some(

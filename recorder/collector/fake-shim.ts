@@ -104,7 +104,14 @@ export class FakeRing {
   private head = 0n;
   private sideHead = 0n;
 
-  constructor(directory: string, index: number, settings: SessionSettings, pid: number, tid: number, process: number) {
+  constructor(
+    directory: string,
+    index: number,
+    settings: SessionSettings,
+    pid: number,
+    tid: number,
+    process: number,
+  ) {
     this.index = index;
     this.records = 2 ** settings.recordsLog2;
     this.sideBytes = 2 ** settings.sideLog2;
@@ -119,7 +126,13 @@ export class FakeRing {
     view.setUint32(RingField.tid, tid, true);
     view.setUint32(RingField.process, process, true);
     writeSync(this.fd, header, 0, header.length, 0);
-    writeSync(this.fd, new Uint8Array(1), 0, 1, RING_HEADER_BYTES + this.records * RECORD_BYTES + this.sideBytes - 1);
+    writeSync(
+      this.fd,
+      new Uint8Array(1),
+      0,
+      1,
+      RING_HEADER_BYTES + this.records * RECORD_BYTES + this.sideBytes - 1,
+    );
   }
 
   /** Records that the collector gave back. */
@@ -132,7 +145,9 @@ export class FakeRing {
 
   hasRoom(record: FakeRecord): boolean {
     const side = this.place(record).end;
-    return Number(this.head) < this.tail + this.records && Number(side) <= this.sideTail + (this.sideBytes * 3) / 4;
+    return (
+      Number(this.head) < this.tail + this.records && Number(side) <= this.sideTail + (this.sideBytes * 3) / 4
+    );
   }
 
   put(record: FakeRecord): void {
@@ -187,7 +202,10 @@ export class FakeRing {
   }
 
   private place(record: FakeRecord): { start: bigint; end: bigint } {
-    const size = (record.segments ?? []).reduce((sum, { data }) => sum + SEGMENT_BYTES + ((data.length + 7) & ~7), 0);
+    const size = (record.segments ?? []).reduce(
+      (sum, { data }) => sum + SEGMENT_BYTES + ((data.length + 7) & ~7),
+      0,
+    );
     const bytes = BigInt(this.sideBytes);
     const wraps = (this.sideHead % bytes) + BigInt(size) > bytes;
     const start = wraps ? (this.sideHead / bytes + 1n) * bytes : this.sideHead;

@@ -60,7 +60,8 @@ describe('devices', () => {
     revision: '0x01\n',
     numa_node: '-1\n',
     reset_method: 'flr bus\n',
-    resource: '0x00000000fe000000 0x00000000fe003fff 0x000000000014220c\n0x0 0x0 0x0\n0xc000 0xc01f 0x40101\n',
+    resource:
+      '0x00000000fe000000 0x00000000fe003fff 0x000000000014220c\n0x0 0x0 0x0\n0xc000 0xc01f 0x40101\n',
     config: 'x'.repeat(256),
   };
   for (const [name, content] of Object.entries(files)) writeFileSync(join(device, name), content);

@@ -78,7 +78,8 @@ function buildIdNote(notes: Uint8Array): Uint8Array | undefined {
     const content = name + ((nameSize + 3) & ~3);
     if (content + size > notes.length) return undefined;
     const isGnu = nameSize === 4 && view.getUint32(name, false) === 0x474e5500;
-    if (isGnu && view.getUint32(at + 8, true) === NT_GNU_BUILD_ID) return notes.slice(content, content + size);
+    if (isGnu && view.getUint32(at + 8, true) === NT_GNU_BUILD_ID)
+      return notes.slice(content, content + size);
     at = content + ((size + 3) & ~3);
   }
   return undefined;

@@ -7,13 +7,18 @@ import type { RingReader } from './ring.js';
 
 describe('MergeHeap', () => {
   it('yields the keys of sorted lists in order', () => {
-    const lists = fc.array(fc.array(fc.nat(1000), { minLength: 1, maxLength: 30 }), { minLength: 1, maxLength: 20 });
+    const lists = fc.array(fc.array(fc.nat(1000), { minLength: 1, maxLength: 30 }), {
+      minLength: 1,
+      maxLength: 20,
+    });
     fc.assert(
       fc.property(lists, (unsorted) => {
         const sorted = unsorted.map((list) => [...list].sort((a, b) => a - b));
         const heap = new MergeHeap();
         const rest = sorted.map((list) => list.slice(1));
-        sorted.forEach((list, index) => heap.push({ index, key: list[0] } as unknown as RingReader));
+        for (const [index, list] of sorted.entries()) {
+          heap.push({ index, key: list[0] } as unknown as RingReader);
+        }
         const seen: number[] = [];
         for (let top = heap.top; top !== undefined; top = heap.top) {
           assert.ok(top.key <= heap.secondKey);
@@ -25,7 +30,10 @@ describe('MergeHeap', () => {
             heap.sink();
           }
         }
-        assert.deepEqual(seen, sorted.flat().sort((a, b) => a - b));
+        assert.deepEqual(
+          seen,
+          sorted.flat().sort((a, b) => a - b),
+        );
       }),
     );
   });

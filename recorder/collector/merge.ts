@@ -48,7 +48,8 @@ export class MergeHeap {
     for (;;) {
       let child = at * 2 + 1;
       if (child >= heap.length) break;
-      if (child + 1 < heap.length && before(heap[child + 1] as RingReader, heap[child] as RingReader)) child += 1;
+      if (child + 1 < heap.length && before(heap[child + 1] as RingReader, heap[child] as RingReader))
+        child += 1;
       const below = heap[child] as RingReader;
       if (!before(below, ring)) break;
       heap[at] = below;

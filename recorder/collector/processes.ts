@@ -64,7 +64,10 @@ function isKnownDescriptor(directory: string, pid: number, fd: number): boolean 
   }
   try {
     const entry = new Uint8Array(FD_BYTES);
-    return readSync(file, entry, 0, FD_BYTES, PROCESS_FDS_OFFSET + fd * FD_BYTES) === FD_BYTES && entry.some((byte) => byte !== 0);
+    return (
+      readSync(file, entry, 0, FD_BYTES, PROCESS_FDS_OFFSET + fd * FD_BYTES) === FD_BYTES &&
+      entry.some((byte) => byte !== 0)
+    );
   } finally {
     closeSync(file);
   }
@@ -110,6 +113,7 @@ function childrenOf(pid: number): number[] {
 /** The driver, its descendants, and everything that attached to the session. */
 export class ProcessWatch implements ProcessEvents {
   private readonly directory: string;
+  private readonly vfioLink: RegExp;
   /** 0 until the driver runs; stays 0 in a recovery. */
   mainPid = 0;
   private readonly descendants = new Set<number>();
@@ -120,8 +124,9 @@ export class ProcessWatch implements ProcessEvents {
   /** VFIO descriptors that no shim saw: "pid 12 (name) fd 7 /dev/vfio/vfio". */
   readonly unseen = new Map<string, string>();
 
-  constructor(directory: string) {
+  constructor(directory: string, vfioLink: RegExp = VFIO_LINK) {
     this.directory = directory;
+    this.vfioLink = vfioLink;
   }
 
   attached(process: number, pid: number): void {
@@ -150,6 +155,28 @@ export class ProcessWatch implements ProcessEvents {
     return [...this.attachedPids].filter(processAlive);
   }
 
+  /**
+   * Processes that the shim is in and that have not attached: a forked child does so at its first call. They are known
+   * by the session in their environment; asked when nothing else seems to run any more.
+   */
+  dormant(): number[] {
+    const mark = `VFIOTAPE_SESSION=${this.directory}\0`;
+    return names('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number)
+      .filter((pid) => {
+        try {
+          return (
+            readFileSync(`/proc/${pid}/environ`, 'latin1').includes(mark) &&
+            readFileSync(`/proc/${pid}/maps`, 'latin1').includes('libvfiotape')
+          );
+        } catch {
+          // Gone, or another user's.
+          return false;
+        }
+      });
+  }
+
   /** Whether a ring's owner can still write: its thread lives, and its image has not been replaced by an exec. */
   ownerAlive(pid: number, tid: number, process: number): boolean {
     if (!threadAlive(pid, tid)) return false;
@@ -171,7 +198,7 @@ export class ProcessWatch implements ProcessEvents {
         } catch {
           continue;
         }
-        if (!VFIO_LINK.test(link)) continue;
+        if (!this.vfioLink.test(link)) continue;
         const key = `${pid}:${fd}`;
         if (isKnownDescriptor(this.directory, pid, Number(fd))) {
           this.suspects.delete(key);

@@ -3,12 +3,14 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { PayloadRole, RecordFlag, RecordKind } from '../../abi/wire/record.js';
-import { FakeSession, type FakeRecord } from './fake-shim.js';
+import { type FakeRecord, FakeSession } from './fake-shim.js';
 import { RingReader } from './ring.js';
 
 const NOW = 1000;
 
-function withRing(act: (session: FakeSession, fake: ReturnType<FakeSession['claim']>, ring: () => RingReader) => void): void {
+function withRing(
+  act: (session: FakeSession, fake: ReturnType<FakeSession['claim']>, ring: () => RingReader) => void,
+): void {
   const session = new FakeSession();
   const fake = session.claim(3, 100, 101, 1);
   let reader: RingReader | undefined;
@@ -28,9 +30,11 @@ function withRing(act: (session: FakeSession, fake: ReturnType<FakeSession['clai
 
 function payloadOf(ring: RingReader): { role: number; index: number; data: number[] }[] {
   ring.loadPayload();
-  return ring.segments
-    .slice(0, ring.segmentCount)
-    .map(({ role, index, start, length }) => ({ role, index, data: [...ring.window.subarray(start, start + length)] }));
+  return ring.segments.slice(0, ring.segmentCount).map(({ role, index, start, length }) => ({
+    role,
+    index,
+    data: [...ring.window.subarray(start, start + length)],
+  }));
 }
 
 const segment = fc.record({
@@ -48,39 +52,43 @@ const record: fc.Arbitrary<FakeRecord> = fc.record({
 describe('a ring', () => {
   it('gives back every record and payload in order, however often it wraps and is released', () => {
     fc.assert(
-      fc.property(fc.array(record, { minLength: 1, maxLength: 700 }), fc.array(fc.nat(40), { minLength: 5, maxLength: 20 }), (records, releases) => {
-        withRing((_session, fake, reader) => {
-          const waiting: FakeRecord[] = [];
-          let release = 0;
-          const take = (most: number): void => {
-            const ring = reader();
-            for (let n = 0; n < most && ring.present(NOW); n++) {
-              const expected = waiting.shift() as FakeRecord;
-              const view = new DataView(ring.words.buffer, ring.at * 4);
-              assert.equal(view.getBigUint64(24, true), expected.value);
-              const segments = expected.segments ?? [];
-              const has = (((ring.words[ring.at + 14] as number) >>> 8) & RecordFlag.PAYLOAD) !== 0;
-              assert.equal(has, segments.length > 0);
-              if (has) {
-                assert.deepEqual(
-                  payloadOf(ring),
-                  segments.map(({ role, index, data }) => ({ role, index: index ?? 0, data: [...data] })),
-                );
+      fc.property(
+        fc.array(record, { minLength: 1, maxLength: 700 }),
+        fc.array(fc.nat(40), { minLength: 5, maxLength: 20 }),
+        (records, releases) => {
+          withRing((_session, fake, reader) => {
+            const waiting: FakeRecord[] = [];
+            let release = 0;
+            const take = (most: number): void => {
+              const ring = reader();
+              for (let n = 0; n < most && ring.present(NOW); n++) {
+                const expected = waiting.shift() as FakeRecord;
+                const view = new DataView(ring.words.buffer, ring.at * 4);
+                assert.equal(view.getBigUint64(24, true), expected.value);
+                const segments = expected.segments ?? [];
+                const has = (((ring.words[ring.at + 14] as number) >>> 8) & RecordFlag.PAYLOAD) !== 0;
+                assert.equal(has, segments.length > 0);
+                if (has) {
+                  assert.deepEqual(
+                    payloadOf(ring),
+                    segments.map(({ role, index, data }) => ({ role, index: index ?? 0, data: [...data] })),
+                  );
+                }
+                ring.advance();
               }
-              ring.advance();
+              ring.release(ring.position, ring.sideDone);
+            };
+            for (const one of records) {
+              while (!fake.hasRoom(one)) take(1 + (releases[release++ % releases.length] as number));
+              fake.put(one);
+              waiting.push(one);
             }
-            ring.release(ring.position, ring.sideDone);
-          };
-          for (const one of records) {
-            while (!fake.hasRoom(one)) take(1 + (releases[release++ % releases.length] as number));
-            fake.put(one);
-            waiting.push(one);
-          }
-          take(Number.POSITIVE_INFINITY);
-          assert.equal(waiting.length, 0);
-          assert.equal(reader().damagedPayloads, 0);
-        });
-      }),
+            take(Number.POSITIVE_INFINITY);
+            assert.equal(waiting.length, 0);
+            assert.equal(reader().damagedPayloads, 0);
+          });
+        },
+      ),
       { numRuns: 40 },
     );
   });

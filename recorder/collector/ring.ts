@@ -170,10 +170,16 @@ export class RingReader {
     // are in the file then.
     if (tail === ~view.getBigUint64(RingField.tailCheck, true) + (1n << 64n)) this.released = Number(tail);
     const side = view.getBigUint64(RingField.sideTail, true);
-    if (side === ~view.getBigUint64(RingField.sideTailCheck, true) + (1n << 64n)) this.sideReleased = Number(side);
+    if (side === ~view.getBigUint64(RingField.sideTailCheck, true) + (1n << 64n))
+      this.sideReleased = Number(side);
   }
 
-  counters(): { readonly lost: bigint; readonly lostPayload: bigint; readonly waits: bigint; readonly waited: bigint } {
+  counters(): {
+    readonly lost: bigint;
+    readonly lostPayload: bigint;
+    readonly waits: bigint;
+    readonly waited: bigint;
+  } {
     const view = this.headerView;
     return {
       lost: view.getBigUint64(RingField.lost, true),
@@ -185,7 +191,10 @@ export class RingReader {
 
   /** Share of the ring that is not given back yet: 1 is full. */
   fullness(): number {
-    return Math.max((this.head - this.released) / this.records, (this.sideHead - this.sideReleased) / this.sideBytes);
+    return Math.max(
+      (this.head - this.released) / this.records,
+      (this.sideHead - this.sideReleased) / this.sideBytes,
+    );
   }
 
   /** Share of the ring that was not read when it was last looked at. */
@@ -349,7 +358,8 @@ export class RingReader {
 
   /** Takes the present record without its payload. */
   dropPayload(): void {
-    this.words[this.at + KIND_WORD] = (this.words[this.at + KIND_WORD] as number) & ~(RecordFlag.PAYLOAD << 8);
+    this.words[this.at + KIND_WORD] =
+      (this.words[this.at + KIND_WORD] as number) & ~(RecordFlag.PAYLOAD << 8);
     this.chainEnd = 0;
     this.damagedPayloads += 1;
   }
@@ -390,7 +400,8 @@ export class RingReader {
     for (let n = 0; n < wanted; n++) {
       const word = words[n * WORDS + KIND_WORD] as number;
       if (word >>> 16 !== lap) return n;
-      if ((word & (RecordFlag.INTENT << 8)) !== 0 && position + n !== this.acceptIntentAt && !this.dead) return n;
+      if ((word & (RecordFlag.INTENT << 8)) !== 0 && position + n !== this.acceptIntentAt && !this.dead)
+        return n;
     }
     return wanted;
   }

@@ -1,9 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-import { accessSync, chmodSync, constants, mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { HostDescription, RecordingModes } from '../../traces/model.js';
 import { UserError } from '../../abi/user-error.js';
+import type { HostDescription, RecordingModes } from '../../traces/model.js';
 
 const PREFIX = 'vfiotape-';
 /** linux/magic.h TMPFS_MAGIC, RAMFS_MAGIC. */

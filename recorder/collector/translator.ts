@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { ObjectKind, PayloadRole, RECORD_BYTES, RecordFlag, RecordKind, SegmentFlag, SITE_MASK } from '../../abi/wire/record.js';
+import {
+  ObjectKind,
+  PayloadRole,
+  RECORD_BYTES,
+  RecordFlag,
+  RecordKind,
+  SegmentFlag,
+  SITE_MASK,
+} from '../../abi/wire/record.js';
 import { type EventBatch, PAYLOAD_CUT, PAYLOAD_FAULT, PAYLOAD_REDACTED } from '../../traces/columns.js';
 import type { RecordingClock } from './clock.js';
 import { type Definer, siteSlot } from './definer.js';
@@ -20,7 +28,14 @@ export interface ProcessEvents {
 
 /** Kinds that nothing is learnt from: what a busy driver does all the time. */
 const PLAIN = new Uint8Array(256);
-for (const kind of [RecordKind.READ, RecordKind.WRITE, RecordKind.LOAD, RecordKind.STORE, RecordKind.UPDATE, RecordKind.WAKE]) {
+for (const kind of [
+  RecordKind.READ,
+  RecordKind.WRITE,
+  RecordKind.LOAD,
+  RecordKind.STORE,
+  RecordKind.UPDATE,
+  RecordKind.WAKE,
+]) {
   PLAIN[kind] = 1;
 }
 /** Kinds that say nothing of what the driver did with VFIO. */
@@ -83,7 +98,7 @@ export class Translator {
       const duration = words[at + 10] as number;
       const since =
         ((words[at + 1] as number) - baseHigh) * 4294967296 + ((words[at] as number) - baseLow) + duration;
-      const time = since < 0 ? 0 : since;
+      const time = Math.max(since, 0);
       if (time > key) {
         if (time > until) break;
         key = time;
@@ -93,7 +108,8 @@ export class Translator {
       let siteId = 0;
       if (siteLow !== 0) {
         const slot = siteSlot(process, siteLow);
-        if (low[slot] !== siteLow || high[slot] !== (siteHigh & SITE_HIGH) || processes[slot] !== process) break;
+        if (low[slot] !== siteLow || high[slot] !== (siteHigh & SITE_HIGH) || processes[slot] !== process)
+          break;
         siteId = id[slot] as number;
       } else if ((siteHigh & SITE_HIGH) !== 0) {
         break;
@@ -268,7 +284,14 @@ export class Translator {
   private learnObject(kind: number, ring: RingReader, batch: EventBatch, row: number): void {
     const id = batch.object[row] as number;
     const path = this.textIn(ring, PayloadRole.PATH) ?? '';
-    this.object(id, this.kindIn(ring)?.kind ?? ObjectKind.NONE, path, 0, ring.process, kind !== RecordKind.UNSEEN);
+    this.object(
+      id,
+      this.kindIn(ring)?.kind ?? ObjectKind.NONE,
+      path,
+      0,
+      ring.process,
+      kind !== RecordKind.UNSEEN,
+    );
   }
 
   /** An ioctl that brought a new object: its KIND names kind and id, and the fd's object is where it came out of. */
@@ -284,13 +307,30 @@ export class Translator {
 
   private learnMmioSite(ring: RingReader, batch: EventBatch, row: number): void {
     const address = batch.offset[row] as bigint;
-    const site = this.definer.site(ring.process, Number(address & 0xffff_ffffn), Number(address >> 32n) & SITE_HIGH);
+    const site = this.definer.site(
+      ring.process,
+      Number(address & 0xffff_ffffn),
+      Number(address >> 32n) & SITE_HIGH,
+    );
     const instruction = this.bytesIn(ring, PayloadRole.IN) ?? new Uint8Array(0);
     const tier = Number(batch.value[row]);
-    this.definer.mmioSite({ site, instruction, tier, reason: batch.op[row] as number, process: ring.process });
+    this.definer.mmioSite({
+      site,
+      instruction,
+      tier,
+      reason: batch.op[row] as number,
+      process: ring.process,
+    });
   }
 
-  private object(id: number, kind: number, path: string, parent: number, process: number, seenBorn: boolean): void {
+  private object(
+    id: number,
+    kind: number,
+    path: string,
+    parent: number,
+    process: number,
+    seenBorn: boolean,
+  ): void {
     const bdf = kind === ObjectKind.DEVICE ? bdfOfName(path) : bdfOfNode(path);
     const device = bdf === undefined ? 0 : this.definer.device(bdf, (number) => describeDevice(number, bdf));
     this.definer.object({ id, kind, path, parent, process, seenBorn, device });

@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -30,7 +39,8 @@ function file(name: string, content: string | Uint8Array, mode = 0o755): string 
 function refuses(command: string, message: RegExp): void {
   assert.throws(
     () => findDriver(command),
-    (error: unknown) => error instanceof UserError && message.test(error.message) && !error.message.includes('\n'),
+    (error: unknown) =>
+      error instanceof UserError && message.test(error.message) && !error.message.includes('\n'),
   );
 }
 
@@ -58,15 +68,24 @@ describe('findDriver', () => {
     refuses(file('text', 'hello', 0o644), /is not executable; chmod \+x it$/);
     mkdirSync(join(scratch, 'directory'));
     refuses(join(scratch, 'directory'), /is a directory/);
-    refuses(file('orphan', '#!/no/such/interpreter -x\n'), /is a script for \/no\/such\/interpreter, which is not there$/);
+    refuses(
+      file('orphan', '#!/no/such/interpreter -x\n'),
+      /is a script for \/no\/such\/interpreter, which is not there$/,
+    );
     refuses(file('loop', `#!${join(scratch, 'loop')}\n`), /is a script, too$/);
   });
 
   it('refuses what the shim can’t get into', (t) => {
     refuses(compile('static', '-static'), /is statically linked: nothing of it can be recorded/);
     refuses(compile('static-pie', '-static-pie'), /is statically linked/);
-    refuses(patched('arm', (elf) => elf.set([183, 0], 18)), /another processor \(ELF machine 183\)/);
-    refuses(patched('small', (elf) => elf.set([1], 4)), /is a 32-bit program/);
+    refuses(
+      patched('arm', (elf) => elf.set([183, 0], 18)),
+      /another processor \(ELF machine 183\)/,
+    );
+    refuses(
+      patched('small', (elf) => elf.set([1], 4)),
+      /is a 32-bit program/,
+    );
     const musl = (elf: Uint8Array): void => {
       const at = Buffer.from(elf).indexOf('/lib64/ld-linux-x86-64.so.2\0');
       elf.set(new TextEncoder().encode('/lib/ld-musl-x86_64.so.1\0'), at);

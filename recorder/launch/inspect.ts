@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { accessSync, closeSync, constants, openSync, readSync, statSync, type Stats } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, readSync, type Stats, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { UserError } from '../../abi/user-error.js';
 
@@ -61,7 +61,8 @@ function inspect(file: string, command: string, scripts: number): void {
   if (head[0] === 0x23 && head[1] === 0x21) {
     const interpreter = interpreterOf(head);
     if (interpreter === undefined) return;
-    if (scripts === SCRIPTS_MAX) throw new UserError(`${command}: its interpreter's interpreter's … is a script, too`);
+    if (scripts === SCRIPTS_MAX)
+      throw new UserError(`${command}: its interpreter's interpreter's … is a script, too`);
     if (statSync(interpreter, { throwIfNoEntry: false }) === undefined) {
       throw new UserError(`${file} is a script for ${interpreter}, which is not there`);
     }
@@ -116,7 +117,9 @@ function inspectElf(file: string, head: Uint8Array): void {
   if (head[4] === 1) throw new UserError(`${file} is a 32-bit program; vfiotape records 64-bit x86 programs`);
   const machine = view.getUint16(18, true);
   if (machine !== EM_X86_64) {
-    throw new UserError(`${file} is built for another processor (ELF machine ${machine}); vfiotape records x86-64 programs`);
+    throw new UserError(
+      `${file} is built for another processor (ELF machine ${machine}); vfiotape records x86-64 programs`,
+    );
   }
   const type = view.getUint16(16, true);
   if (type !== ET_EXEC && type !== ET_DYN) throw new UserError(`${file} is an ELF file, but not a program`);
@@ -127,7 +130,9 @@ function inspectElf(file: string, head: Uint8Array): void {
     );
   }
   if (interpreter.includes('ld-musl')) {
-    throw new UserError(`${file} is built for musl (${interpreter}); vfiotape records programs of the GNU C library`);
+    throw new UserError(
+      `${file} is built for musl (${interpreter}); vfiotape records programs of the GNU C library`,
+    );
   }
 }
 

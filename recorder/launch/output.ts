@@ -19,7 +19,8 @@ export function checkOutput(path: string): void {
   const existing = lstatSync(path, { throwIfNoEntry: false });
   if (existing === undefined) return;
   if (existing.isDirectory()) throw new UserError(`cannot write ${path}: it is a directory`);
-  if (existing.isSymbolicLink()) throw new UserError(`cannot write ${path}: it is a link; name the file itself`);
+  if (existing.isSymbolicLink())
+    throw new UserError(`cannot write ${path}: it is a link; name the file itself`);
   if (!existing.isFile()) throw new UserError(`cannot write ${path}: it is no ordinary file`);
   try {
     accessSync(path, constants.W_OK);
@@ -28,7 +29,9 @@ export function checkOutput(path: string): void {
   }
   // An earlier trace is replaced, as other recorders do; a driver that was named where the trace belongs is not.
   if (existing.size > 0 && !isTrace(path)) {
-    throw new UserError(`cannot write ${path}: it exists and is not a trace; remove it, or choose another name`);
+    throw new UserError(
+      `cannot write ${path}: it exists and is not a trace; remove it, or choose another name`,
+    );
   }
 }
 

@@ -6,8 +6,8 @@ import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { packageVersion } from '../../abi/package-root.js';
 import { UserError } from '../../abi/user-error.js';
-import type { RecordingModes, TraceLoss } from '../../traces/model.js';
 import { TraceError, TraceWriteError } from '../../traces/errors.js';
+import type { RecordingModes, TraceLoss } from '../../traces/model.js';
 import { type NewHeader, TraceWriter } from '../../traces/writer.js';
 import { chooseClock, RecordingClock } from '../collector/clock.js';
 import { Collector } from '../collector/collector.js';
@@ -90,7 +90,9 @@ export async function recordDriver(options: RecordOptions): Promise<RecordOutcom
   let keep = false;
   try {
     if (!place.inMemory) {
-      options.say(`no tmpfs to keep the session in; it is in ${place.path}, and the driver may wait for that disk`);
+      options.say(
+        `no tmpfs to keep the session in; it is in ${place.path}, and the driver may wait for that disk`,
+      );
     }
     const recording = new Recording(options, output, place.path, place.freeBytes);
     child = await startDriver({ file, command: options.command, session: place.path, library });
@@ -99,7 +101,10 @@ export async function recordDriver(options: RecordOptions): Promise<RecordOutcom
     return outcome;
   } finally {
     relay.close();
-    if (keep) options.say(`what could not be written is in ${place.path}; make room, then: vfiotape recover ${place.path}`);
+    if (keep)
+      options.say(
+        `what could not be written is in ${place.path}; make room, then: vfiotape recover ${place.path}`,
+      );
     else removeSessionDirectory(place.path);
   }
 }
@@ -170,7 +175,11 @@ class Recording {
   }
 
   /** From the start of the driver to the sealed trace. */
-  async follow(child: ChildProcess, file: string, relay: { onSignalAfterDriver: () => void }): Promise<RecordOutcome> {
+  async follow(
+    child: ChildProcess,
+    file: string,
+    relay: { onSignalAfterDriver: () => void },
+  ): Promise<RecordOutcome> {
     const pid = child.pid ?? 0;
     this.processes.mainPid = pid;
     const began = process.hrtime.bigint();
@@ -199,7 +208,9 @@ class Recording {
       this.keepSession = true;
       this.options.say(`recording failed: ${error instanceof Error ? error.message : String(error)}`);
       await exited;
-      throw error instanceof TraceError || error instanceof TraceWriteError ? new UserError(error.message) : error;
+      throw error instanceof TraceError || error instanceof TraceWriteError
+        ? new UserError(error.message)
+        : error;
     } finally {
       for (const timer of timers) clearInterval(timer);
     }
@@ -223,7 +234,9 @@ class Recording {
         ended !== undefined
           ? `${file} ended (${describeEnding(ended)}) before the recorder was in it: nothing was recorded`
           : (whyNotAttached(pid, file) ??
-            (Date.now() > deadline ? `${file} did not load the recorder within ${ATTACH_MS / 1000} s` : undefined));
+            (Date.now() > deadline
+              ? `${file} did not load the recorder within ${ATTACH_MS / 1000} s`
+              : undefined));
       if (why !== undefined && readProcessFile(this.directory, pid)?.attached !== true) {
         if (ended === undefined) await endDriver(child);
         throw new UserError(why);
@@ -255,11 +268,14 @@ class Recording {
     let told = false;
     for (;;) {
       this.processes.refresh();
-      const running = this.processes.running();
+      let running = this.processes.running();
+      if (running.length === 0) running = this.processes.dormant();
       if (running.length === 0) break;
       if (!told && Date.now() - since > LINGER_MS) {
         told = true;
-        this.options.say(`the driver ended; still recording what it started (pid ${running.join(', ')}); Ctrl-C ends that`);
+        this.options.say(
+          `the driver ended; still recording what it started (pid ${running.join(', ')}); Ctrl-C ends that`,
+        );
       }
       await sleep(20);
     }

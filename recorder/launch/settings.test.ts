@@ -39,7 +39,9 @@ describe('parseWatch', () => {
   });
   it('says what is wrong with others', () => {
     for (const text of ['', 'BAR6', 'BAR0:', 'BAR0:5', 'x', 'BAR0:1-']) {
-      assert.throws(() => parseWatch(text), { message: `--watch: '${text}' names no region; write it like BAR0 or BAR0:0-0x1000` });
+      assert.throws(() => parseWatch(text), {
+        message: `--watch: '${text}' names no region; write it like BAR0 or BAR0:0-0x1000`,
+      });
     }
     assert.throws(() => parseWatch('BAR0:9-1'), { message: "--watch: 'BAR0:9-1' ends before it begins" });
   });

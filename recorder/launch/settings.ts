@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from 'node:fs';
-import { RING_HEADER_BYTES, RINGS_MAX } from '../../abi/wire/record.js';
 import { UserError } from '../../abi/user-error.js';
+import { RING_HEADER_BYTES, RINGS_MAX } from '../../abi/wire/record.js';
 
 /** A ring with its side ring, unless --buffer says otherwise: an eighth of a second at two million events a second. */
 const BUFFER_BYTES = 20 << 20;

@@ -1,24 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, spawn } from 'node:child_process';
+import type { Socket } from 'node:net';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
-/** A signal to the whole process group reaches all its members at once; this long is waited for the witness. */
-const WITNESS_MS = 40;
+/** A witness that neither dies nor answers in this time is no help: the driver gets the signal. */
+const WITNESS_MS = 1000;
 
 /**
  * A signal that was sent to the whole process group (Ctrl-C, timeout(1), a closed terminal) has reached the driver,
  * too; one that was sent to the recorder alone has not. A signal handler in Node isn't told which it was, so a third
- * member of the group is asked: a process that does nothing, and that such a signal ends.
+ * member of the group is asked: cat, which such a signal ends, and which otherwise answers with what it is given. The
+ * kernel makes a signal pending for all of a group before any of them can have handled it and asked.
  */
 class Witness {
   private child: ChildProcess | undefined;
 
   start(): void {
     // Without a core dump of its own, and gone when we are: its standard input closes.
-    const child = spawn('/bin/sh', ['-c', 'ulimit -c 0; exec cat'], { stdio: ['pipe', 'ignore', 'ignore'] });
-    child.on('error', () => undefined);
-    child.stdin?.on('error', () => undefined);
+    const child = spawn('/bin/sh', ['-c', 'ulimit -c 0; exec cat'], { stdio: ['pipe', 'pipe', 'ignore'] });
+    for (const part of [child, child.stdin, child.stdout]) part?.on('error', () => undefined);
     child.unref();
+    for (const stream of [child.stdin, child.stdout]) (stream as Socket | null)?.unref();
     this.child = child;
   }
 
@@ -41,6 +43,11 @@ class Witness {
         clearTimeout(timer);
         resolve(by === signal);
       });
+      child.stdout?.once('data', () => {
+        clearTimeout(timer);
+        resolve(false);
+      });
+      child.stdin?.write('?');
     });
     if (child.signalCode !== null && this.child === child) this.start();
     return died;
@@ -67,7 +74,8 @@ export function relaySignals(driver: () => ChildProcess | undefined): SignalRela
   const handle = (signal: NodeJS.Signals): void => {
     void witness.saw(signal).then((group) => {
       const child = driver();
-      if (child === undefined || child.exitCode !== null || child.signalCode !== null) relay.onSignalAfterDriver();
+      if (child === undefined || child.exitCode !== null || child.signalCode !== null)
+        relay.onSignalAfterDriver();
       else if (!group) child.kill(signal);
     });
   };

@@ -10,7 +10,8 @@ import { findZydis } from '../doctor/tools.js';
 /** The shim as it is built; refuses when it isn't. */
 export function shimLibrary(): string {
   const library = join(packageRoot(), 'build', 'libvfiotape.so');
-  if (!existsSync(library)) throw new UserError(`the shim is not built: ${library} is missing; npm run build`);
+  if (!existsSync(library))
+    throw new UserError(`the shim is not built: ${library} is missing; npm run build`);
   return library;
 }
 
@@ -95,7 +96,9 @@ function gainedPrivileges(pid: number): boolean {
     }
   } catch (error) {
     // A process that gained privileges hides its /proc files from others (PR_SET_DUMPABLE).
-    return (error as NodeJS.ErrnoException).code === 'EACCES' || (error as NodeJS.ErrnoException).code === 'EPERM';
+    return (
+      (error as NodeJS.ErrnoException).code === 'EACCES' || (error as NodeJS.ErrnoException).code === 'EPERM'
+    );
   }
   return false;
 }

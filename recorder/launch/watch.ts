@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { WATCHES_MAX } from '../../abi/wire/record.js';
+
 import { UserError } from '../../abi/user-error.js';
+import { WATCHES_MAX } from '../../abi/wire/record.js';
 import type { Watch } from '../collector/control.js';
 
 const LAST = (1n << 64n) - 1n;

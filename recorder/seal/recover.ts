@@ -98,7 +98,9 @@ async function continueFile(note: SessionNote): Promise<Continued | undefined> {
   trace.close();
   // A file of that name from an earlier recording: it would have been replaced.
   if (sealed || !ours) {
-    throw new UserError(`${note.output} is not the file that this recorder left; move it away and run recover again`);
+    throw new UserError(
+      `${note.output} is not the file that this recorder left; move it away and run recover again`,
+    );
   }
   return TraceWriter.resume(note.output);
 }
@@ -123,7 +125,11 @@ function learnFromFile(
   const trace = openTrace(path);
   try {
     const kinds = [EventKind.CLOCK, EventKind.EXIT, EventKind.SIGNAL];
-    for (const batch of trace.batches({ kinds, columns: ['kind', 'thread', 'op', 'time', 'offset', 'value'], payloads: false })) {
+    for (const batch of trace.batches({
+      kinds,
+      columns: ['kind', 'thread', 'op', 'time', 'offset', 'value'],
+      payloads: false,
+    })) {
       for (let row = batch.begin; row < batch.end; row++) {
         const process = processOf.get(batch.thread[row] as number) ?? 0;
         const op = batch.op[row] as number;

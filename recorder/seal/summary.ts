@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Collector } from '../collector/collector.js';
-import type { RecordingClock } from '../collector/clock.js';
-import type { Control } from '../collector/control.js';
-import type { ProcessWatch } from '../collector/processes.js';
+
 import type { ProcessEnding, TraceLoss } from '../../traces/model.js';
 import type { NewSummary } from '../../traces/writer.js';
+import type { RecordingClock } from '../collector/clock.js';
+import type { Collector } from '../collector/collector.js';
+import type { Control } from '../collector/control.js';
+import type { ProcessWatch } from '../collector/processes.js';
 
 /** TraceLoss.cause: what a trace may lack, and why. */
 export const LossCause = {
