@@ -394,6 +394,12 @@ test('no ring to be had: counted', async () => {
   assert.ok(session.control(ControlField.lostNoRing) >= 10);
 });
 
+test('limits on files are for the driver, and not its death', async () => {
+  const session = await record(['limits']);
+  assert.equal(of(session, RecordKind.READ).length, 1, 'by the thread that had its ring already');
+  assert.ok(session.control(ControlField.lostNoRing) >= 100, 'the other could have none');
+});
+
 test('the call that a driver dies in is known', async () => {
   const session = new RawSession();
   sessions.push(session);

@@ -40,6 +40,7 @@ static uint64_t *block_for(unsigned int fd)
 
 static void save_entry(int fd, union object_entry entry)
 {
+	uint64_t place = FDS_OFFSET + (uint64_t)fd * sizeof(entry.fd);
 	char path[SHIM_PATH_MAX + 32];
 	int file;
 
@@ -48,8 +49,8 @@ static void save_entry(int fd, union object_entry entry)
 		return;
 	shim_file_path(path, "/process.", shim_process.pid, 1);
 	file = raw_openat(AT_FDCWD, path, O_WRONLY | O_CLOEXEC, 0);
-	if (file < 0 ||
-	    raw_pwrite(file, &entry.fd, sizeof(entry.fd), FDS_OFFSET + (uint64_t)fd * sizeof(entry.fd)) < 0)
+	if (file < 0 || !shim_may_write(place + sizeof(entry.fd)) ||
+	    raw_pwrite(file, &entry.fd, sizeof(entry.fd), place) < 0)
 		shim_count_loss(&shim_session.control->lost_other, 1);
 	if (file >= 0)
 		raw_close(file);
@@ -432,7 +433,10 @@ bool objects_inherit(uint32_t pid, uint32_t parent)
 
 static void save_one(int fd, union object_entry entry, void *context)
 {
-	raw_pwrite(*(const int *)context, &entry.fd, sizeof(entry.fd), FDS_OFFSET + (uint64_t)fd * sizeof(entry.fd));
+	uint64_t place = FDS_OFFSET + (uint64_t)fd * sizeof(entry.fd);
+
+	if (shim_may_write(place + sizeof(entry.fd)))
+		raw_pwrite(*(const int *)context, &entry.fd, sizeof(entry.fd), place);
 }
 
 void objects_save(int file)

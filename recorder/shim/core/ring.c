@@ -282,7 +282,7 @@ static bool populate(int fd, unsigned char *base, uint64_t bytes)
 {
 	long result;
 
-	if (raw_failed(raw4(SYS_fallocate, fd, 0, 0, (long)bytes)))
+	if (!shim_may_write(bytes) || raw_failed(raw4(SYS_fallocate, fd, 0, 0, (long)bytes)))
 		return false;
 	result = raw_madvise(base, bytes, MADV_POPULATE_WRITE);
 	if (result == -EINVAL) { /* before Linux 5.14 */
@@ -482,6 +482,7 @@ void ring_leave(struct ring_thread *ring)
 	if (ring == ring_tls && ring->header) {
 		ring_tls = NULL;
 		ring->owned = 0;
+		ring->header->inflight.kind = VFIOTAPE_NONE; /* a call that the thread was cancelled in */
 		__atomic_store_n(&shim_session.control->ring_state[ring->index], VFIOTAPE_RING_LEFT, __ATOMIC_RELEASE);
 	}
 	raw4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, 8);

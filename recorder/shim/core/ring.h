@@ -158,17 +158,25 @@ void ring_write_with(struct ring_thread *ring, const struct ring_event *event, s
  */
 struct ring_inflight {
 	struct vfiotape_record outer;
+	uint64_t frame;
 };
 
 ALWAYS_INLINE void ring_inflight_begin(struct ring_thread *ring, struct ring_inflight *saved,
 				       const struct ring_event *event)
 {
 	struct vfiotape_record *inflight = &ring->header->inflight;
+	uint64_t frame = (uint64_t)__builtin_frame_address(0);
 
 	saved->outer.kind = inflight->kind;
-	if (unlikely(saved->outer.kind != VFIOTAPE_NONE))
+	if (unlikely(saved->outer.kind != VFIOTAPE_NONE)) {
 		saved->outer = *inflight;
+		saved->frame = ring->inflight_frame;
+		/* A call that a handler jumped out of (siglongjmp) is over: what it left is not below us on the stack. */
+		if (saved->frame <= frame)
+			saved->outer.kind = VFIOTAPE_NONE;
+	}
 	inflight->kind = VFIOTAPE_NONE;
+	ring->inflight_frame = frame;
 	__asm__ volatile("" : : : "memory");
 	inflight->entered = event->entered;
 	inflight->site_errno = event->site & VFIOTAPE_SITE_MASK;
@@ -186,8 +194,10 @@ ALWAYS_INLINE void ring_inflight_end(struct ring_thread *ring, const struct ring
 	struct vfiotape_record *inflight = &ring->header->inflight;
 
 	inflight->kind = VFIOTAPE_NONE;
-	if (unlikely(saved->outer.kind != VFIOTAPE_NONE))
+	if (unlikely(saved->outer.kind != VFIOTAPE_NONE)) {
+		ring->inflight_frame = saved->frame;
 		*inflight = saved->outer;
+	}
 }
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "environment.h"
 #include "objects.h"
@@ -37,6 +38,13 @@ void shim_file_path(char *path, const char *name, uint32_t number, unsigned int 
 	while (count)
 		*path++ = reversed[--count];
 	*path = 0;
+}
+
+bool shim_may_write(uint64_t end)
+{
+	struct rlimit64 limit;
+
+	return raw4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit) != 0 || end <= limit.rlim_cur;
 }
 
 void shim_count_loss(uint64_t *counter, uint64_t amount)
@@ -100,7 +108,7 @@ static void write_header(int file, uint32_t attached)
 		.unseen = shim_process.unseen,
 	};
 
-	if (raw_pwrite(file, &header, sizeof(header), 0) != sizeof(header))
+	if (!shim_may_write(sizeof(header)) || raw_pwrite(file, &header, sizeof(header), 0) != sizeof(header))
 		shim_count_loss(&shim_session.control->lost_other, 1);
 }
 

@@ -55,7 +55,7 @@ struct ring_thread {
 	uint64_t stack_high;
 	uint32_t lost_cause; /* enum vfiotape_loss */
 	uint32_t owned;      /* by a thread of this process now */
-	uint64_t pad;
+	uint64_t inflight_frame; /* of the call that the header's `inflight` shows */
 } __attribute__((aligned(64)));
 
 struct shim_process {
@@ -83,6 +83,9 @@ void shim_write_unseen(void);
 
 /* DIR/NAME and a number of at least `digits` digits. `path` has SHIM_PATH_MAX + 32 bytes. */
 void shim_file_path(char *path, const char *name, uint32_t number, unsigned int digits);
+
+/* A write that ends there would not be answered with SIGXFSZ: the driver's RLIMIT_FSIZE is not to kill it for our files. */
+bool shim_may_write(uint64_t end);
 
 void shim_count_loss(uint64_t *counter, uint64_t amount);
 

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "../core/fault_safe.h"
 #include "../core/epoll_map.h"
 #include "../core/objects.h"
 #include "../core/real.h"
@@ -74,13 +75,14 @@ int any_madvise(void *address, size_t length, int advice, struct call_origin how
 /* A mask that a wait puts in place of the thread's own: the watcher's signals stay deliverable. */
 ALWAYS_INLINE const sigset_t *unshared_mask(const sigset_t *mask, sigset_t *room)
 {
-	uint64_t bits;
+	uint64_t bits; /* all that the kernel reads of libc's longer type */
 
 	if (likely(!mask || !watcher_watching()))
 		return mask;
-	*room = *mask;
-	__builtin_memcpy(&bits, mask, sizeof(bits));
+	if (fault_safe_copy(&bits, (uint64_t)mask, sizeof(bits)) != sizeof(bits))
+		return mask; /* EFAULT is the kernel's to give */
 	bits = mmio_mask(bits);
+	__builtin_memset(room, 0, sizeof(*room));
 	__builtin_memcpy(room, &bits, sizeof(bits));
 	return room;
 }

@@ -21,6 +21,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -358,6 +359,13 @@ static void threads(void)
 	}
 }
 
+static void expect_thread(int fd)
+{
+	pthread_t thread;
+
+	assert(pthread_create(&thread, NULL, reader, &fd) == 0 && pthread_join(thread, NULL) == 0);
+}
+
 static int signalled;
 static volatile sig_atomic_t handled;
 
@@ -459,6 +467,19 @@ static void stuck(void)
 	assert(read(event, &count, 8) == 8);
 }
 
+/* Limits of the driver's own must not turn the shim's files into its death. */
+static void limits(void)
+{
+	struct rlimit none = { 0, 0 }, few = { 4, 4 }; /* the device is the fourth */
+	int fd = device();
+
+	assert(setrlimit(RLIMIT_FSIZE, &none) == 0 && setrlimit(RLIMIT_NOFILE, &few) == 0);
+	touch(fd, 1);
+	assert(eventfd(0, 0) == -1 && errno == EMFILE);
+	expect_thread(fd);
+	assert(close(fd) == 0);
+}
+
 static void unseen(int fd)
 {
 	/* Opened by a system call of its own, past every entry point. */
@@ -505,6 +526,8 @@ int main(int argc, char **argv)
 		flood(number);
 	else if (!strcmp(subject, "stuck"))
 		stuck();
+	else if (!strcmp(subject, "limits"))
+		limits();
 	else if (!strcmp(subject, "unseen"))
 		unseen(-1);
 	else if (!strcmp(subject, "quick"))
