@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { packageRoot } from '../../abi/package-root.js';
+import { guestRoot } from './guest-script.js';
 import { findKernel } from './kernels.js';
 import { boot, devices, lastLines } from './machine.js';
 
@@ -22,10 +23,10 @@ function quote(word: string): string {
 
 const quoted = driver.map(quote).join(' ');
 const script = `
-. '${join(root, 'test/lab/guest/lib.sh')}'
+. ${guestRoot}/test/lab/guest/lib.sh
 prepare_nvme ${bdf}
 bind_vfio ${bdf}
-'${process.execPath}' '${command}' record -o /out/${trace} -- ${quoted} >/out/driver.out 2>/out/driver.err
+'${process.execPath}' ${guestRoot}/dist/cli/main.js record -o /out/${trace} -- ${quoted} >/out/driver.out 2>/out/driver.err
 echo $? >/out/driver.status
 exit 0
 `;

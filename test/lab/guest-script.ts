@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { packageRoot } from '../../abi/package-root.js';
 import { straceOptions } from './compare/strace-log.js';
 import type { Driver } from './drivers.js';
 import { devices } from './machine.js';
@@ -20,8 +19,8 @@ function quote(word: string): string {
   return /^[\w./:=,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
-/** Where the package is in the guest: the same wherever it is on the host, since recordings keep the paths. */
-const guestRoot = '/opt/vfiotape';
+/** Where guest/init puts the package. */
+export const guestRoot = '/opt/vfiotape';
 
 /** The words of a driver's command in the guest. */
 function driverCommand(driver: Driver): readonly string[] {
@@ -31,12 +30,7 @@ function driverCommand(driver: Driver): readonly string[] {
 /** What the guest runs for these drivers, one after the other, each in each way. */
 export function guestScript(drivers: readonly Driver[]): string {
   const wanted = new Set(drivers.map(({ device }) => device));
-  const lines = [
-    // The guest's root is the host's.
-    `mkdir -p ${guestRoot} && mount --bind ${quote(packageRoot())} ${guestRoot}`,
-    `. ${guestRoot}/test/lab/guest/lib.sh`,
-    'cd /tmp',
-  ];
+  const lines = [`. ${guestRoot}/test/lab/guest/lib.sh`, 'cd /tmp'];
   if (wanted.has('nvme')) lines.push(`prepare_nvme ${devices.nvme.bdfs[0]}`);
   lines.push(`bind_vfio ${[...wanted].flatMap((device) => devices[device].bdfs).join(' ')}`);
   for (const driver of drivers) {

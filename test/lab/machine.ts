@@ -27,7 +27,7 @@ function deviceArguments(name: DeviceName, disk: string): readonly string[] {
       '-device',
       `${model},netdev=hub${hub}port${index},mac=52:54:00:00:0${hub}:0${index},addr=${slot}${options}`,
     ]);
-  const drive = (id: string): string[] => ['-drive', `file=${disk},if=none,id=${id},format=raw,snapshot=on`];
+  const drive = (id: string): string[] => ['-drive', `file=${optionText(disk)},if=none,id=${id},format=raw,snapshot=on`];
   switch (name) {
     case 'nvme':
       return [...drive('nvme'), '-device', 'nvme,drive=nvme,serial=vfiotape,addr=3'];
@@ -56,8 +56,23 @@ export interface Boot {
   readonly bootSector: Uint8Array;
   readonly seconds: number;
   readonly memory?: string;
+  /** A tree of newer programs and libraries, laid over the host's files. */
+  readonly layer?: string | undefined;
   /** More of QEMU's options, such as `-trace`. */
   readonly qemu?: readonly string[];
+}
+
+/** In QEMU's options a comma in a value is doubled. */
+function optionText(value: string): string {
+  return value.replaceAll(',', ',,');
+}
+
+/** A directory of the host's, for the guest to read. */
+function share(tag: string, path: string, slot: string): readonly string[] {
+  return [
+    ...['-fsdev', `local,id=${tag},path=${optionText(path)},security_model=none,readonly=on,multidevs=remap`],
+    ...['-device', `virtio-9p-pci,fsdev=${tag},mount_tag=${tag},addr=${slot}`],
+  ];
 }
 
 export interface BootResult {
@@ -100,12 +115,13 @@ export async function boot(options: Boot): Promise<BootResult> {
       '-m',
       options.memory ?? '3G',
     ],
-    ['-nodefaults', '-display', 'none', '-no-reboot', '-serial', `file:${serialLog}`],
+    ['-nodefaults', '-display', 'none', '-no-reboot', '-serial', `file:${optionText(serialLog)}`],
     ['-kernel', kernel.image, '-initrd', initrd, '-append', commandLine],
     ['-device', 'intel-iommu,intremap=on'],
-    ['-fsdev', 'local,id=host,path=/,security_model=none,readonly=on,multidevs=remap'],
-    ['-device', 'virtio-9p-pci,fsdev=host,mount_tag=host,addr=0x1a'],
-    ['-fsdev', `local,id=out,path=${out},security_model=none`],
+    share('host', '/', '0x1a'),
+    share('package', packageRoot(), '0x19'),
+    options.layer === undefined ? [] : share('layer', options.layer, '0x17'),
+    ['-fsdev', `local,id=out,path=${optionText(out)},security_model=none`],
     ['-device', 'virtio-9p-pci,fsdev=out,mount_tag=out,addr=0x1b'],
     ...options.devices.map((name) => deviceArguments(name, disk)),
     options.qemu ?? [],
