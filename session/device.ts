@@ -3,7 +3,10 @@
 import { lyonRegionIndex, lyonRegisterOffset } from '../abi/lyon2010/regions.js';
 import { LYON_DEVICE } from '../abi/object-kinds.js';
 import { ConfigSpace } from '../abi/pci/config-space.js';
-import { defaultRegionIndex } from '../abi/vfio/regions.js';
+import type { RegisterLookup } from '../abi/register-access.js';
+import { DeviceRegisters } from '../abi/registers/choose.js';
+import { CONFIG_REGION, defaultRegionIndex } from '../abi/vfio/regions.js';
+import type { DeviceDefinition } from '../traces/model.js';
 
 /** What VFIO_DEVICE_GET_REGION_INFO answered. */
 export interface Region {
@@ -27,13 +30,21 @@ export class DeviceState {
   readonly id: number;
   readonly kind: number;
   readonly config: ConfigSpace;
+  readonly registers: DeviceRegisters;
   readonly regions = new Map<number, Region>();
   #latest: Region | undefined;
 
-  constructor(id: number, kind: number, config: Uint8Array | undefined) {
+  constructor(id: number, kind: number, definition: DeviceDefinition | undefined) {
     this.id = id;
     this.kind = kind;
-    this.config = new ConfigSpace(config);
+    this.config = new ConfigSpace(definition?.config);
+    const { vendor = 0, device = 0, classCode = 0 } = definition ?? {};
+    this.registers = new DeviceRegisters({ vendor, device, classCode }, this.config);
+  }
+
+  /** The registers of any region, configuration space included. */
+  lookup(region: number): RegisterLookup {
+    return region === CONFIG_REGION ? this.config.lookup : this.registers.lookup(region);
   }
 
   setRegion(region: Region): void {

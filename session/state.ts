@@ -57,7 +57,7 @@ export class Session implements SessionContext {
     if (known !== undefined) return known;
     const kind = this.names.kind(object);
     if (!isDevice(kind)) return undefined;
-    const state = new DeviceState(object, kind, this.names.device(object)?.config);
+    const state = new DeviceState(object, kind, this.names.device(object));
     this.#devices.set(object, state);
     return state;
   }
@@ -74,6 +74,14 @@ export class Session implements SessionContext {
         break;
       case EventKind.READ:
         this.#read(event);
+        break;
+      case EventKind.LOAD:
+        this.device(event.object)?.registers.learn(
+          event.op & 0xff,
+          Number(event.offset),
+          (event.op >>> 8) & 0xff,
+          event.value,
+        );
         break;
       case EventKind.OPEN:
       case EventKind.EVENTFD:
@@ -128,7 +136,11 @@ export class Session implements SessionContext {
     const device = this.device(event.object);
     if (device === undefined) return;
     const place = device.locate(event.offset);
-    if (place?.index !== CONFIG_REGION) return;
+    if (place === undefined) return;
+    if (place.index !== CONFIG_REGION) {
+      device.registers.learn(place.index, Number(place.offset), Number(event.result), event.value);
+      return;
+    }
     const bytes = payloadBytes(event, PayloadRole.DATA);
     if (bytes !== undefined) device.config.learn(Number(place.offset), bytes);
     else if (event.result <= 8n) {

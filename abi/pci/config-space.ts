@@ -14,6 +14,7 @@ export const CONFIG_BYTES = 4096;
 const STANDARD_END = 256;
 const HEADER_TYPE = 0x0e;
 const STATUS = 0x06;
+const FIRST_BAR = 0x10;
 const CAPABILITY_POINTER = 0x34;
 const FIRST_CAPABILITY = 0x40;
 
@@ -38,6 +39,7 @@ export class ConfigSpace {
   /** Bytes that the last walk depended on. */
   readonly #structural = new Uint8Array(CONFIG_BYTES);
   #stale = true;
+  #version = 0;
   #capabilities: PlacedCapability[] = [];
   #placed: (PlacedRegister | undefined)[] = [];
 
@@ -65,6 +67,7 @@ export class ConfigSpace {
     if (this.#structural[at] === 1) this.#stale = true;
     this.#known[at] = 1;
     this.bytes[at] = value;
+    if (at >= FIRST_BAR) this.#version++;
   }
 
   isKnown(offset: number, width = 1): boolean {
@@ -78,6 +81,11 @@ export class ConfigSpace {
     let value = 0;
     for (let i = width - 1; i >= 0; i--) value = value * 256 + (this.bytes[offset + i] as number);
     return value;
+  }
+
+  /** Changes when a byte behind the Status register does: what is built from the space is built anew then. */
+  get version(): number {
+    return this.#version;
   }
 
   get capabilities(): readonly PlacedCapability[] {

@@ -5,7 +5,7 @@ import { type Part, part } from '../../abi/ioctl.js';
 import { EVENTFD, isDevice } from '../../abi/object-kinds.js';
 import { type TouchedRegister, touchedRegisters } from '../../abi/register-access.js';
 import { hex, hexBytes, hexWidth } from '../../abi/text.js';
-import { CONFIG_REGION, regionName } from '../../abi/vfio/regions.js';
+import { regionName } from '../../abi/vfio/regions.js';
 import { type Event, EventFlag, EventKind, PayloadRole } from '../../traces/model.js';
 import type { DeviceState, RegionPlace } from '../device.js';
 import { routeName } from '../interrupts.js';
@@ -15,6 +15,8 @@ import type { Description } from './description.js';
 import { resultText } from './result.js';
 
 const NO_PARTS: readonly Part[] = [];
+/** Offsets beyond this don't fit a Number, and no register is there. */
+const LAST_NAMED = 0xffff_ffffn;
 
 export function describeTransfer(session: Session, event: Event): Description {
   const kind = session.names.kind(event.object);
@@ -57,8 +59,8 @@ function describeRegionTransfer(device: DeviceState, place: RegionPlace, event: 
   let registers: readonly TouchedRegister[] | undefined;
   if (count >= 1 && count <= 8) {
     const value = BigInt.asUintN(count * 8, event.value);
-    if (place.index === CONFIG_REGION && offset < 4096n) {
-      registers = touchedRegisters(device.config.lookup, Number(offset), count, value);
+    if (offset <= LAST_NAMED) {
+      registers = touchedRegisters(device.lookup(place.index), Number(offset), count, value);
     }
     text += valueText(registers, value, count);
     if (event.errno === 0 && event.op !== count) text += ` (${event.result} of ${event.op} bytes)`;
@@ -120,24 +122,45 @@ const accessNames: Readonly<Record<number, string>> = {
 };
 
 /** `load BAR0+0x1c = 0x00000001`; an update says what was there and what is there now. */
-export function describeAccess(_session: Session, event: Event): Description {
+export function describeAccess(session: Session, event: Event): Description {
   const op = accessNames[event.kind] ?? 'access';
-  const region = regionName(event.op & 0xff);
+  const index = event.op & 0xff;
+  const region = regionName(index);
   const width = (event.op >>> 8) & 0xff;
   const { offset } = event;
-  const bits = Math.min(Math.max(width, 1), 8) * 8;
-  let text = `${op} ${region}+${hex(offset)}`;
+  const bytes = Math.min(Math.max(width, 1), 8);
+  const value = BigInt.asUintN(bytes * 8, event.value);
   const intent = (event.flags & EventFlag.INTENT) !== 0;
   const unknown = (event.flags & EventFlag.UNKNOWN) !== 0;
+  let text = `${op} ${region}+${hex(offset)}`;
+  let registers: readonly TouchedRegister[] | undefined;
   if (width > 8) {
-    const bytes = payloadBytes(event, PayloadRole.DATA);
-    text += ` ${width} bytes${bytes === undefined ? '' : ` = ${hexBytes(bytes, 64)}`}`;
-  } else if (intent && event.kind === EventKind.LOAD) text += ` ${width} bytes`;
-  else if (unknown && event.kind !== EventKind.UPDATE) text += ' = unknown';
-  else text += ` = ${hexWidth(BigInt.asUintN(bits, event.value), bits / 8)}`;
+    const data = payloadBytes(event, PayloadRole.DATA);
+    text += ` ${width} bytes${data === undefined ? '' : ` = ${hexBytes(data, 64)}`}`;
+  } else {
+    const device = offset <= LAST_NAMED ? session.device(event.object) : undefined;
+    if (device !== undefined)
+      registers = touchedRegisters(device.lookup(index), Number(offset), bytes, value);
+    // What was not seen has no value to show, but a name.
+    const unseen =
+      event.kind === EventKind.UPDATE ? false : unknown || (intent && event.kind === EventKind.LOAD);
+    if (unseen) {
+      text += registers?.map(({ name }) => ` ${name}`).join(',') ?? '';
+      text += unknown ? ' = unknown' : ` ${width} bytes`;
+    } else text += valueText(registers, value, bytes);
+  }
   if (event.kind === EventKind.UPDATE) {
-    text += unknown ? ' was unknown' : ` was ${hexWidth(BigInt.asUintN(bits, event.result), bits / 8)}`;
+    text += unknown ? ' was unknown' : ` was ${hexWidth(BigInt.asUintN(bytes * 8, event.result), bytes)}`;
   }
   if (intent) text += ' never completed';
-  return { op, text, result: undefined, parts: NO_PARTS, region, offset, known: true };
+  return {
+    op,
+    text,
+    result: undefined,
+    parts: NO_PARTS,
+    region,
+    offset,
+    known: true,
+    ...(registers && { registers }),
+  };
 }

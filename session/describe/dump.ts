@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { EventKind } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
 import type { Filter } from '../filter/compile.js';
 import { Session, STATE_KINDS } from '../state.js';
@@ -31,6 +32,8 @@ export function* dump(
   const lines = new LineWriter(trace.definitions, session.names, trace.stream || threads.size > 1);
   const changes = new Uint8Array(256);
   for (const kind of STATE_KINDS) changes[kind] = 1;
+  // A load may tell where registers lie (NVMe's CAP); chunks of nothing but loads are not read for it.
+  changes[EventKind.LOAD] = 1;
   let text = '';
 
   function* rows(

@@ -43,6 +43,7 @@ export class Subject implements FilterSubject {
   apply(): void {
     if (this.#applied) return;
     const kind = this.kind;
+    if (kind === EventKind.LOAD && !this.#tellsLayout()) return;
     // Reads of eventfds and files tell nothing that is kept.
     if (kind === EventKind.READ && this.#session.device(this.object) === undefined) return;
     // What an unmapping took away is known only before it is applied.
@@ -51,6 +52,15 @@ export class Subject implements FilterSubject {
       this.#session.apply(this.event);
       this.#applied = true;
     }
+  }
+
+  #tellsLayout(): boolean {
+    const { offsetWords, op } = this.#columns;
+    if (offsetWords[2 * this.#row + 1] !== 0) return false;
+    const registers = this.#session.device(this.object)?.registers;
+    return (
+      registers?.isLayout((op[this.#row] as number) & 0xff, offsetWords[2 * this.#row] as number) ?? false
+    );
   }
 
   get event(): Event {

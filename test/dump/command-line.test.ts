@@ -41,7 +41,7 @@ function vfiotape(
 test('dump prints every event, and the same from standard input', () => {
   const { status, stdout, stderr } = vfiotape(['dump', file]);
   assert.deepEqual([status, stderr], [0, '']);
-  assert.equal(stdout.split('\n').length - 1, 20_055);
+  assert.equal(stdout.split('\n').length - 1, 20_060);
   assert.equal(vfiotape(['dump', '-'], readFileSync(file)).stdout, stdout);
 });
 
@@ -85,7 +85,7 @@ test('a trace that was cut off is shown as far as it goes, and what is missing i
   writeFileSync(cut, whole.subarray(0, whole.length - 10));
   const { status, stdout, stderr } = vfiotape(['dump', cut]);
   assert.equal(status, 0);
-  assert.equal(stdout.split('\n').length - 1, 20_055);
+  assert.equal(stdout.split('\n').length - 1, 20_060);
   assert.match(stderr, /cut\.vtape: /);
   assert.match(vfiotape(['info', cut]).stdout, /^.*cut\.vtape: incomplete: /);
 });
@@ -94,7 +94,7 @@ test('info --json is one object', () => {
   const { status, stdout } = vfiotape(['info', file, '--json']);
   assert.equal(status, 0);
   const info = JSON.parse(stdout) as Record<string, unknown>;
-  assert.equal(info['events'], 20_055);
+  assert.equal(info['events'], 20_060);
   assert.equal(info['complete'], false);
   assert.deepEqual(
     (info['objects'] as { name: string }[]).map(({ name }) => name),

@@ -162,7 +162,12 @@ export function nvmeSession(): SyntheticSession {
   s.site = s.addSite(driver, 0x2000n);
   const access = (region: number, width: number) => region | (width << 8) | (1 << 16);
   const mmio = { object: device, op: access(0, 4), duration: 0 };
+  s.add({ kind: EventKind.LOAD, ...mmio, op: access(0, 8), offset: 0n, value: 0x0000_0021_1e01_07ffn });
+  s.add({ kind: EventKind.STORE, ...mmio, offset: 0x24n, value: 0x003f_001fn });
+  s.add({ kind: EventKind.STORE, ...mmio, offset: 0x2cn, value: 1n });
   s.add({ kind: EventKind.LOAD, ...mmio, offset: 0x1cn, value: 1n });
+  s.add({ kind: EventKind.STORE, ...mmio, offset: 0x1018n, value: 5n });
+  s.add({ kind: EventKind.LOAD, ...mmio, offset: 0x200cn, value: 1n });
   s.add({ kind: EventKind.STORE, ...mmio, offset: 0x1000n, value: 2n });
   s.add({ kind: EventKind.UPDATE, ...mmio, offset: 0x14n, value: 0x0046_0001n, result: 0x0046_0000n });
   s.add({ kind: EventKind.LOAD, ...mmio, offset: 0x18n, flags: EventFlag.INTENT });
