@@ -3,6 +3,7 @@
  * What a driver may do around its BAR: `mmio SUBJECT`. Each subject checks that everything is as it would be without a
  * recorder, counts its own loads and stores, and prints the count; the test holds it against the recording.
  */
+#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <linux/kvm.h>

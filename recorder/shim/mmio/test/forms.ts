@@ -4,7 +4,7 @@
  * table entry that says how to call it and what a recording of it must hold.
  */
 
-/** What one execution records. `elements` of a string instruction come one by one; `unknown`: value not known. */
+/** What one execution records: `elements` of a string instruction one by one, `unknown-update` and `stepped` no value. */
 type Access = 'load' | 'store' | 'update' | 'unknown-update' | 'stepped' | 'none' | 'elements';
 
 interface Form {
@@ -12,10 +12,9 @@ interface Form {
   readonly text: string;
   readonly width: number;
   readonly access: Access;
+  /** Only at addresses that are multiples of the width. */
   readonly aligned?: boolean;
   readonly addressing?: readonly Addressing[];
-  /** Registers that the instruction itself needs: the operand must not be addressed with them. */
-  readonly needs?: 'avx2' | 'plain';
 }
 
 interface Addressing {
@@ -47,9 +46,21 @@ const usual: readonly Addressing[] = [
   addressing('[rbp+r10]', 5, 0, 10, 1),
 ];
 const few: readonly Addressing[] = [usual[0], usual[1], usual[5], usual[6]].filter((a) => a !== undefined);
-const viaRsi: readonly Addressing[] = [addressing('[rsi]', 6), addressing('[rsi+0x40]', 6, 0x40), addressing('[r11]', 11)];
+const viaRsi: readonly Addressing[] = [
+  addressing('[rsi]', 6),
+  addressing('[rsi+0x40]', 6, 0x40),
+  addressing('[r11]', 11),
+];
 
-const sizes = { 1: 'byte', 2: 'word', 4: 'dword', 8: 'qword', 16: 'xmmword', 32: 'ymmword', 10: 'tbyte' } as const;
+const sizes = {
+  1: 'byte',
+  2: 'word',
+  4: 'dword',
+  8: 'qword',
+  16: 'xmmword',
+  32: 'ymmword',
+  10: 'tbyte',
+} as const;
 type Width = keyof typeof sizes;
 const registers: Record<1 | 2 | 4 | 8, readonly string[]> = {
   1: ['al', 'dl', 'sil', 'r9b', 'ch'],
@@ -117,12 +128,19 @@ for (const width of integer) {
     add(`${op} M, 5`, width, op === 'bt' ? 'load' : 'update', { addressing: few });
     if (op !== 'bt') add(`lock ${op} M, 5`, width, 'unknown-update', { addressing: few });
   }
-  for (const op of ['popcnt', 'lzcnt', 'tzcnt']) add(`${op} ${wide[0]}, M`, width, 'load', { addressing: few });
+  for (const op of ['popcnt', 'lzcnt', 'tzcnt'])
+    add(`${op} ${wide[0]}, M`, width, 'load', { addressing: few });
   add(`shld M, ${wide[0]}, 4`, width, 'update', { addressing: few });
   for (const c of conditions) add(`cmov${c} ${wide[1]}, M`, width, 'load', { addressing: few });
 }
 for (const c of conditions) add(`set${c} M`, 1, 'store', { addressing: few });
-for (const [to, from] of [['eax', 1], ['r9w', 1], ['r14', 1], ['edx', 2], ['r15', 2]] as const) {
+for (const [to, from] of [
+  ['eax', 1],
+  ['r9w', 1],
+  ['r14', 1],
+  ['edx', 2],
+  ['r15', 2],
+] as const) {
   add(`movzx ${to}, M`, from, 'load');
   add(`movsx ${to}, M`, from, 'load');
 }
@@ -150,7 +168,8 @@ for (const op of ['movaps', 'movdqa', 'vmovaps', 'vmovdqa']) {
   add(`${op} xmm0, M`, 16, 'load', { aligned: true });
   add(`${op} M, xmm3`, 16, 'store', { aligned: true });
 }
-for (const op of ['movntps', 'movntdq', 'vmovntdq']) add(`${op} M, xmm2`, 16, 'store', { aligned: true, addressing: few });
+for (const op of ['movntps', 'movntdq', 'vmovntdq'])
+  add(`${op} M, xmm2`, 16, 'store', { aligned: true, addressing: few });
 add('lddqu xmm4, M', 16, 'load', { addressing: few });
 add('movntdqa xmm4, M', 16, 'load', { aligned: true, addressing: few });
 for (const op of ['pxor', 'paddd', 'pcmpeqb', 'pshufb', 'pand']) {
@@ -183,16 +202,42 @@ add('movddup xmm1, M', 8, 'stepped', { addressing: few });
 add('cmpxchg16b M', 16, 'stepped', { addressing: viaRsi, aligned: true });
 add('prefetchw M\n nop', 1, 'none', { addressing: few });
 add('mov rax, gs:M', 8, 'stepped', { addressing: [addressing('[rdi]', 7)] });
-forms.push({ text: 'fld qword ptr M\n fstp qword ptr [rsp-8]\n mov rax, [rsp-8]', width: 8, access: 'stepped', addressing: few });
-forms.push({ text: 'fild word ptr M\n fistp word ptr [rsp-8]\n movzx eax, word ptr [rsp-8]', width: 2, access: 'stepped', addressing: few });
-forms.push({ text: 'mov qword ptr [rsp-8], rdx\n push qword ptr M\n pop rax\n mov rdx, [rsp-8]', width: 8, access: 'load', addressing: few });
+forms.push({
+  text: 'fld qword ptr M\n fstp qword ptr [rsp-8]\n mov rax, [rsp-8]',
+  width: 8,
+  access: 'stepped',
+  addressing: few,
+});
+forms.push({
+  text: 'fild word ptr M\n fistp word ptr [rsp-8]\n movzx eax, word ptr [rsp-8]',
+  width: 2,
+  access: 'stepped',
+  addressing: few,
+});
+forms.push({
+  text: 'mov qword ptr [rsp-8], rdx\n push qword ptr M\n pop rax\n mov rdx, [rsp-8]',
+  width: 8,
+  access: 'load',
+  addressing: few,
+});
 forms.push({ text: 'push rdx\n pop qword ptr M', width: 8, access: 'store', addressing: few });
 forms.push({ text: 'mov [rdi], rdi', width: 8, access: 'store', addressing: [addressing('[rdi]', 7)] });
 forms.push({ text: 'mov rdi, [rdi]', width: 8, access: 'load', addressing: [addressing('[rdi]', 7)] });
-forms.push({ text: 'mov rdi, [rdi+rdi]', width: 8, access: 'load', aligned: true, addressing: [addressing('[rdi+rdi]', 7, 0, 7, 1)] });
+forms.push({
+  text: 'mov rdi, [rdi+rdi]',
+  width: 8,
+  access: 'load',
+  aligned: true,
+  addressing: [addressing('[rdi+rdi]', 7, 0, 7, 1)],
+});
 forms.push({ text: 'xlatb', width: 1, access: 'stepped', addressing: [addressing('', 3)] });
 // Strings: elements of `width`; the rig sets rcx to 5.
-for (const [suffix, width] of [['b', 1], ['w', 2], ['d', 4], ['q', 8]] as const) {
+for (const [suffix, width] of [
+  ['b', 1],
+  ['w', 2],
+  ['d', 4],
+  ['q', 8],
+] as const) {
   const toBar = { addressing: [addressing('', 7)] };
   const fromBar = { addressing: [addressing('', 6)] };
   forms.push({ text: `rep stos${suffix}`, width, access: 'elements', ...toBar });
@@ -203,7 +248,15 @@ for (const [suffix, width] of [['b', 1], ['w', 2], ['d', 4], ['q', 8]] as const)
   forms.push({ text: `std\n rep stos${suffix}\n cld`, width, access: 'elements', ...toBar });
 }
 
-const kinds: Record<Access, number> = { load: 0, store: 1, update: 2, 'unknown-update': 3, stepped: 4, none: 5, elements: 6 };
+const kinds: Record<Access, number> = {
+  load: 0,
+  store: 1,
+  update: 2,
+  'unknown-update': 3,
+  stepped: 4,
+  none: 5,
+  elements: 6,
+};
 
 /** The table as GNU assembly; `struct form` in forms.c is its reader. */
 export function assembly(): string {
@@ -229,7 +282,8 @@ export function assembly(): string {
   return [
     ' .intel_syntax noprefix\n .text\n .p2align 12',
     ...code,
-    ' .section .data.rel.ro,\"aw\"\n .p2align 3\n .globl form_table, form_count\n form_count: .quad ' + String(count),
+    ' .section .data.rel.ro,"aw"\n .p2align 3\n .globl form_table, form_count\n form_count: .quad ' +
+      String(count),
     'form_table:',
     ...table,
     ...names,
@@ -237,5 +291,3 @@ export function assembly(): string {
     ' .section .note.GNU-stack,"",@progbits\n',
   ].join('\n');
 }
-
-if (process.argv[1]?.endsWith('forms.ts') === true) process.stdout.write(assembly());
