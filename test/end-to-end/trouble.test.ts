@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -38,7 +39,6 @@ function inNamespace(setUp: string, words: readonly string[]): ReturnType<typeof
 test('a recorder that is killed leaves the driver running, and recover finds all that was complete', async () => {
   const trace = join(scratch, 'killed.vtape');
   const counts = makeCounts(join(scratch, 'killed.counts'));
-  const before = new Set(sessions());
   const recorder = spawn(process.execPath, [recordStandin, trace, driver, 'until', counts], {
     stdio: 'ignore',
   });
@@ -65,7 +65,7 @@ test('a recorder that is killed leaves the driver running, and recover finds all
     }
     endDriver(counts);
     while (processesOf(driver, counts).length > 0) await sleep(10);
-    const session = sessions().filter((path) => !before.has(path));
+    const session = sessionsOf(trace);
     assert.equal(session.length, 1);
     const { status, stdout, stderr } = vfiotape('recover', session[0] as string);
     assert.equal(status, 0, stderr);
@@ -95,11 +95,15 @@ function endDriver(counts: string): void {
   closeSync(file);
 }
 
-function sessions(): readonly string[] {
-  return ['/dev/shm', '/run', process.env['XDG_RUNTIME_DIR'] ?? '', '/tmp']
+/** Other tests record at the same time. */
+function sessionsOf(trace: string): readonly string[] {
+  return ['/dev/shm', process.env['XDG_RUNTIME_DIR'] ?? '', '/run', tmpdir()]
     .filter((place) => place !== '' && existsSync(place))
     .flatMap((place) => readdirSync(place).map((name) => join(place, name)))
-    .filter((path) => existsSync(join(path, 'session.json')));
+    .filter((path) => {
+      const note = join(path, 'session.json');
+      return existsSync(note) && readFileSync(note, 'utf8').includes(JSON.stringify(trace));
+    });
 }
 
 test('a full disk leaves the driver running; what could not be written is counted and can be recovered', {
