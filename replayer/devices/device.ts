@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * What a device author writes: a description of the PCI function, and what happens on loads, stores and reset.
+ * Config space, BAR sizing, MSI and MSI-X tables, power states and function level reset are done once for all
+ * devices, by pci/function.ts.
+ */
+import type { PciDescription } from './pci/description.js';
+
+/** Bytes of one access; always naturally aligned by the time that a device sees it. */
+export type Width = 1 | 2 | 4 | 8;
+
+/** A device's way to the machine that it sits in. Every access is checked by the IOMMU. */
+export interface Host {
+  /** False when the IOMMU refused; `into` then holds ones where nothing was read, as on a PCI bus. */
+  dmaRead(iova: bigint, into: Uint8Array): boolean;
+  /** False when the IOMMU refused; what lies before the refused page is written. */
+  dmaWrite(iova: bigint, from: Uint8Array): boolean;
+  /** Sends the MSI or MSI-X message of a vector; lost when neither is enabled, as on hardware. */
+  message(vector: number): void;
+  /** Sets the level of the INTx pin. */
+  intx(asserted: boolean): void;
+  /** Which of them the driver enabled: most devices raise INTx only when it is none. */
+  readonly messages: 'none' | 'msi' | 'msix';
+  /** The device resets itself: registers and config space as after power-on, which nobody else knows of. */
+  reset(): void;
+  /** Surprise removal: from now on everything reads as ones. */
+  remove(): void;
+  /** Runs the work after the access that asked for it has been answered: a doorbell does not wait for the disk. */
+  defer(work: () => void): void;
+}
+
+export interface Device {
+  readonly pci: PciDescription;
+  /** Called once, before anything else. */
+  attach(host: Host): void;
+  /** A load from a BAR, below its size; MSI-X table and PBA never get here. */
+  read(bar: number, offset: number, width: Width): bigint;
+  /** A store to a BAR. */
+  write(bar: number, offset: number, width: Width, value: bigint): void;
+  /** Function level reset, bus reset, D3hot to D0, and power-on: registers as the specification says, no DMA after. */
+  reset(): void;
+  /** A configuration write was done: for registers in vendor capabilities and gaps that do something. */
+  configWritten?(offset: number, width: Width, value: number): void;
+  /** The function is gone from the machine: release files and timers. */
+  close?(): void;
+}

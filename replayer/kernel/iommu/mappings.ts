@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+/** IOVA to process memory: a sorted list of mappings, as both type 1 and iommufd keep it. */
+import type { Process } from '../process.js';
+import type { Range } from './ranges.js';
+
+export const DMA_READ = 1;
+export const DMA_WRITE = 2;
+
+export interface DmaMapping extends Range {
+  readonly process: Process;
+  /** Of the first byte. */
+  readonly address: bigint;
+  /** From the device's view: DMA_READ, DMA_WRITE. */
+  readonly protection: number;
+  /** A mapping of device memory: there is nothing to pin or count. */
+  readonly device: boolean;
+}
+
+/** What an IOMMU looks up: iommu_domain. */
+export interface AddressSpace {
+  lookup(iova: bigint): DmaMapping | undefined;
+}
+
+export class MappingList<M extends Range> {
+  #sorted: M[] = [];
+
+  get all(): readonly M[] {
+    return this.#sorted;
+  }
+
+  /** The first mapping that reaches into the range, lowest address first. */
+  first(start: bigint, last: bigint): M | undefined {
+    const found = this.#sorted[this.#position(start)];
+    return found !== undefined && found.start <= last ? found : undefined;
+  }
+
+  at(address: bigint): M | undefined {
+    return this.first(address, address);
+  }
+
+  /** All that reach into the range. */
+  within(start: bigint, last: bigint): readonly M[] {
+    const from = this.#position(start);
+    let to = from;
+    while (to < this.#sorted.length && (this.#sorted[to] as M).start <= last) to++;
+    return this.#sorted.slice(from, to);
+  }
+
+  /** The caller has made sure that nothing overlaps. */
+  insert(mapping: M): void {
+    this.#sorted.splice(this.#position(mapping.start), 0, mapping);
+  }
+
+  remove(mapping: M): void {
+    const at = this.#position(mapping.start);
+    if (this.#sorted[at] === mapping) this.#sorted.splice(at, 1);
+  }
+
+  clear(): void {
+    this.#sorted = [];
+  }
+
+  /** Index of the first mapping that ends at or after the address. */
+  #position(address: bigint): number {
+    let low = 0;
+    let high = this.#sorted.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#sorted[middle] as M).last < address) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
