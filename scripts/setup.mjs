@@ -78,6 +78,18 @@ export function cCompiler() {
   return process.env.CC ?? ['cc', 'gcc', 'clang'].find(has);
 }
 
+/** Zydis decodes the instructions that touch a BAR. Without it all else is recorded, so its lack stops nothing. */
+function offerZydis() {
+  if (existsSync('/usr/include/Zydis/Zydis.h') || existsSync('/usr/local/include/Zydis/Zydis.h')) return;
+  const command = 'apt-get install -y --no-install-recommends libzydis-dev';
+  if (process.getuid?.() === 0 && has('apt-get')) {
+    say(`installing Zydis, for loads and stores to mapped BARs (${command})`);
+    const quiet = { stdio: 'ignore', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } };
+    if (run('sh', ['-c', `${command} || { apt-get update && ${command}; }`], quiet) === 0) return;
+  }
+  say(`without Zydis loads and stores to mapped BARs are not recorded; as root: ${command}`);
+}
+
 function buildShim() {
   const missing = [cCompiler() === undefined ? 'gcc' : undefined, has('make') ? undefined : 'make'].filter(
     Boolean,
@@ -118,6 +130,7 @@ function compile() {
 export function setUp() {
   checkNode();
   installPackages();
+  offerZydis();
   buildShim();
   const sound = compile();
   // npm makes the command executable when it installs a package, but not in a checkout.
