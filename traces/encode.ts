@@ -21,6 +21,9 @@ const SHAPES_WITH_OFFSET = 2048;
 /** Chunks until a layout that did not fit is tried again. */
 const RETRY_CHUNKS = 16;
 
+/** Index in ColumnEncoder.lengths of the numbers beyond 32 bits. */
+const LONGER = 33;
+
 export class ColumnEncoder {
   private readonly shapes = new ShapeBuilder();
   private readonly low = new Uint32Array(CHUNK_EVENTS);
@@ -28,11 +31,15 @@ export class ColumnEncoder {
   private readonly otherLow = new Uint32Array(CHUNK_EVENTS);
   private readonly otherHigh = new Uint32Array(CHUNK_EVENTS);
   private readonly last = new Uint32Array(2 * SHAPES_WORTH_IT);
+  private readonly lengths = new Uint32Array(LONGER + 1);
   private withoutOffset = 0;
   private withoutShapes = 0;
 
-  /** Bytes in planes compress better and inflate faster; uncompressed they would only take longer to put together. */
-  constructor(private readonly inPlanes: boolean) {}
+  /**
+   * What will not be compressed is to be read fast: bytes in planes, and differences, make better deflate input but take
+   * longer to put together.
+   */
+  constructor(private readonly compact: boolean) {}
 
   /** Columns whose values are all 0 are left out. */
   encode(batch: EventBatch): EncodedColumn[] {
@@ -75,7 +82,7 @@ export class ColumnEncoder {
       } else if (shapeCount > 0 && (name === 'result' || (name === 'offset' && withOffset))) {
         this.loadWideRows(words, shapeCount);
         columns.push(this.narrowed(id, Transform.LOOKUP, shapeCount, name === 'result'));
-      } else if (shapeCount > 0 && name !== 'duration') {
+      } else if (this.compact && shapeCount > 0 && name !== 'duration') {
         columns.push(this.plainOrShapeDelta(id, words, events, shapeCount, name === 'result'));
       } else {
         this.loadWide(words, events);
@@ -223,17 +230,16 @@ export class ColumnEncoder {
   ): EncodedColumn | undefined {
     let anyHigh = 0;
     let anyLow = 0;
-    let from255 = 0;
-    let from65535 = 0;
-    let fromMax = 0;
+    const { lengths } = this;
+    lengths.fill(0);
     for (let n = 0; n < count; n++) {
       const nowLow = low[n] as number;
       const nowHigh = high[n] as number;
       anyLow |= nowLow;
       anyHigh |= nowHigh;
-      from255 += nowHigh !== 0 || nowLow >= 255 ? 1 : 0;
-      from65535 += nowHigh !== 0 || nowLow >= 65535 ? 1 : 0;
-      fromMax += nowHigh !== 0 || nowLow === 0xffffffff ? 1 : 0;
+      // Bits of the number plus one, since all ones are the mark of an escape: 0 is 2^32 - 1.
+      const length = nowHigh !== 0 ? LONGER : 32 - Math.clz32(nowLow + 1);
+      lengths[length] = (lengths[length] as number) + 1;
     }
     const full = anyHigh !== 0 ? 8 : anyLow >>> 16 !== 0 ? 4 : anyLow >>> 8 !== 0 ? 2 : anyLow !== 0 ? 1 : 0;
     if (full === 0) {
@@ -249,9 +255,9 @@ export class ColumnEncoder {
     let escapes = 0;
     if (transform !== Transform.LOOKUP) {
       for (const [narrower, escaping] of [
-        [4, fromMax],
-        [2, from65535],
-        [1, from255],
+        [4, this.longerThan(32)],
+        [2, this.longerThan(16)],
+        [1, this.longerThan(8)],
       ] as const) {
         // An escape costs the reader more than its bytes: only rare ones are worth it.
         if (narrower < full && escaping <= count >> 4 && narrower * count + 8 * escaping < size) {
@@ -262,7 +268,7 @@ export class ColumnEncoder {
       }
     }
     const planes =
-      this.inPlanes &&
+      this.compact &&
       (width === 2 || width === 4) &&
       (transform === Transform.DELTA || transform === Transform.SHAPE_DELTA);
     return column(
@@ -274,6 +280,15 @@ export class ColumnEncoder {
       escapes,
       planes,
     );
+  }
+
+  /** How many of the numbers counted last would escape from so many bits. */
+  private longerThan(bits: number): number {
+    let count = this.lengths[0] as number;
+    for (let length = bits + 1; length <= LONGER; length++) {
+      count += this.lengths[length] as number;
+    }
+    return count;
   }
 }
 

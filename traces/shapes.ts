@@ -12,34 +12,45 @@ const TABLE_SIZE = 1 << TABLE_BITS;
 /** More shapes than this and the columns are better off on their own. */
 export const SHAPES_WORTH_IT = TABLE_SIZE / 4;
 
+/** Words of a key: what two events of the same shape have in common. */
+const KEY = 10;
+
 export class ShapeBuilder {
   /** Shape of each event. */
   readonly shapes = new Uint16Array(CHUNK_EVENTS);
   /** Row that showed each shape first. */
   readonly rows = new Int32Array(SHAPES_WORTH_IT);
   private readonly table = new Int32Array(TABLE_SIZE);
+  /** The keys side by side: those of the usual few hundred shapes stay in the first-level cache. */
+  private readonly keys = new Uint32Array(SHAPES_WORTH_IT * KEY);
 
   /** Number of shapes, or 0 when there are more than `limit`. */
   build(batch: EventBatch, withOffset: boolean, limit: number): number {
     const { kind, flags, thread, object, fd, op, errno, site, resultWords, offsetWords } = batch;
-    const { shapes, rows, table } = this;
+    const { shapes, rows, table, keys } = this;
     const events = batch.length;
-    const offsetMask = withOffset ? -1 : 0;
+    const offsetMask = withOffset ? 0xffffffff : 0;
     table.fill(-1);
     let count = 0;
     for (let i = 0; i < events; i++) {
-      const bits = (kind[i] as number) | ((flags[i] as number) << 8) | ((errno[i] as number) << 16);
-      const offsetLow = (offsetWords[2 * i] as number) & offsetMask;
-      const offsetHigh = (offsetWords[2 * i + 1] as number) & offsetMask;
+      const small = ((kind[i] as number) | ((flags[i] as number) << 8) | ((errno[i] as number) << 16)) >>> 0;
+      const threadNow = thread[i] as number;
+      const objectNow = object[i] as number;
+      const fdNow = (fd[i] as number) >>> 0;
+      const opNow = op[i] as number;
+      const siteNow = site[i] as number;
       const resultLow = resultWords[2 * i] as number;
       const resultHigh = resultWords[2 * i + 1] as number;
-      let hash = Math.imul((site[i] as number) ^ bits, 0x9e3779b1);
-      hash = Math.imul(hash ^ (op[i] as number) ^ ((thread[i] as number) << 20), 0x85ebca6b) ^ (hash >>> 15);
-      hash = Math.imul(hash ^ offsetLow ^ ((object[i] as number) << 24), 0xc2b2ae35) ^ (hash >>> 13);
-      hash = Math.imul(hash ^ resultLow ^ (offsetHigh << 8) ^ ((fd[i] as number) << 16), 0x27d4eb2f);
+      const offsetLow = ((offsetWords[2 * i] as number) & offsetMask) >>> 0;
+      const offsetHigh = ((offsetWords[2 * i + 1] as number) & offsetMask) >>> 0;
+      let hash = Math.imul(siteNow ^ small ^ (threadNow << 20), 0x9e3779b1);
+      hash = Math.imul(hash ^ (hash >>> 15) ^ opNow ^ (objectNow << 16), 0x85ebca6b);
+      hash = Math.imul(hash ^ (hash >>> 13) ^ offsetLow ^ (offsetHigh << 8), 0xc2b2ae35);
+      hash = Math.imul(hash ^ (hash >>> 16) ^ resultLow ^ (fdNow << 12), 0x27d4eb2f);
       let slot = hash >>> (32 - TABLE_BITS);
       for (;;) {
         const shape = table[slot] as number;
+        const key = shape * KEY;
         if (shape < 0) {
           if (count === limit) {
             return 0;
@@ -47,23 +58,31 @@ export class ShapeBuilder {
           table[slot] = count;
           rows[count] = i;
           shapes[i] = count;
+          const at = count * KEY;
+          keys[at] = small;
+          keys[at + 1] = siteNow;
+          keys[at + 2] = offsetLow;
+          keys[at + 3] = opNow;
+          keys[at + 4] = threadNow;
+          keys[at + 5] = resultLow;
+          keys[at + 6] = objectNow;
+          keys[at + 7] = fdNow;
+          keys[at + 8] = offsetHigh;
+          keys[at + 9] = resultHigh;
           count++;
           break;
         }
-        const j = rows[shape] as number;
         if (
-          site[i] === site[j] &&
-          op[i] === op[j] &&
-          offsetLow === ((offsetWords[2 * j] as number) & offsetMask) &&
-          resultLow === resultWords[2 * j] &&
-          kind[i] === kind[j] &&
-          thread[i] === thread[j] &&
-          object[i] === object[j] &&
-          fd[i] === fd[j] &&
-          flags[i] === flags[j] &&
-          errno[i] === errno[j] &&
-          offsetHigh === ((offsetWords[2 * j + 1] as number) & offsetMask) &&
-          resultHigh === resultWords[2 * j + 1]
+          keys[key] === small &&
+          keys[key + 1] === siteNow &&
+          keys[key + 2] === offsetLow &&
+          keys[key + 3] === opNow &&
+          keys[key + 4] === threadNow &&
+          keys[key + 5] === resultLow &&
+          keys[key + 6] === objectNow &&
+          keys[key + 7] === fdNow &&
+          keys[key + 8] === offsetHigh &&
+          keys[key + 9] === resultHigh
         ) {
           shapes[i] = shape;
           break;
