@@ -460,6 +460,9 @@ COLD struct ring_thread *ring_claim(void)
 
 	if (shim_session.mode == SHIM_PASSIVE)
 		return NULL;
+	/* A recording that is over must not cost the driver two system calls for each of its own. */
+	if (shim_session.mode == SHIM_RECORDING && shim_session.control->state != VFIOTAPE_RECORDING)
+		return NULL;
 	ring = ring_tls;
 	if (ring && ring->header && shim_session.memory_sharers)
 		return (uint32_t)raw_getpid() == shim_process.pid &&
