@@ -18,8 +18,8 @@ import {
   SegmentFlag,
 } from '../../abi/wire/record.js';
 
-/** Records that are copied out of a ring at a time. */
-const BLOCK_RECORDS = 2048;
+/** Records that are copied out of a ring at a time: few enough that the second look finds them in the cache. */
+const BLOCK_RECORDS = 512;
 const WINDOW_BYTES = 65536;
 /** A slot that stays empty, or an access that stays unfinished, while its thread goes on: it never comes any more. */
 const STUCK_MS = 1000;

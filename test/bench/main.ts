@@ -3,10 +3,11 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { type Area, type Figure, reaches } from './harness.js';
+import { area as record } from './record.js';
 import { area as trace } from './trace.js';
 
 /** In the order of the table. */
-const AREAS: readonly Area[] = [trace];
+const AREAS: readonly Area[] = [record, trace];
 
 const { values } = parseArgs({ options: { json: { type: 'string' }, only: { type: 'string' } } });
 const chosen = AREAS.filter((area) => values.only === undefined || area.name === values.only);

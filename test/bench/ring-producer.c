@@ -131,6 +131,8 @@ static bool wait_for_room(struct producer *self, uint64_t side)
 
 	if (room(self, side))
 		return true;
+	if (control->when_full == VFIOTAPE_FULL_DROP)
+		return false;
 	began = now_ns(CLOCK_MONOTONIC);
 	began_ticks = ticks();
 	self->waits++;
@@ -213,9 +215,12 @@ static void *produce(void *argument)
 		record.value = n;
 		if (with)
 			memcpy(bytes, &n, sizeof(n));
-		if (!put(self, &record, with ? bytes : NULL, payload_bytes, VFIOTAPE_ROLE_DATA))
+		if (put(self, &record, with ? bytes : NULL, payload_bytes, VFIOTAPE_ROLE_DATA))
+			self->made++;
+		else if (control->when_full == VFIOTAPE_FULL_DROP)
+			self->header->lost++;
+		else
 			break;
-		self->made++;
 		if (n >> 16 != clock_at) {
 			clock_at = n >> 16;
 			clock_record(self);
