@@ -13,6 +13,8 @@ export interface Driver {
   /** Also the directory and the file in traces/corpus: `qemu/img-info`. */
   readonly name: string;
   readonly kernel: KernelName;
+  /** Only with --all: its programs come from the newer release that test/lab/setup-newer unpacks. */
+  readonly newer?: boolean;
   readonly device: DeviceName;
   /** `$build` is the package's build directory. */
   readonly command: readonly string[];
@@ -111,6 +113,24 @@ function edu(name: string, kernel: KernelName, options: readonly string[]): Driv
   };
 }
 
+/** Boots the disk that the NVMe controller drives: the guest's guest has it passed through. */
+function nestedQemu(name: string, kernel: KernelName, objects: readonly string[], device: string): Driver {
+  return {
+    ...qemuTool(name, [], [/boot sector on a passed-through NVMe: K/]),
+    kernel,
+    command: [
+      'qemu-system-x86_64',
+      ...['-accel', 'tcg', '-machine', 'q35', '-m', '128M', '-nodefaults', '-display', 'none', '-no-reboot'],
+      ...['-debugcon', 'stdio', '-device', 'isa-debug-exit,iobase=0xf4,iosize=4', ...objects],
+      ...['-device', `${device},bootindex=1`],
+    ],
+    seconds: 180,
+    // isa-debug-exit: (0 << 1) | 1
+    status: 1,
+    version: ['qemu-system-x86_64', '--version'],
+  };
+}
+
 /** The drivers of the default lab, in the order in which they run in one guest. */
 export const drivers: readonly Driver[] = [
   edu('group', 'stock', []),
@@ -137,21 +157,35 @@ export const drivers: readonly Driver[] = [
     ],
     [/wrote 262144\/262144/, /read 262144\/262144/],
   ),
-  {
-    ...qemuTool('nested', [], [/boot sector on a passed-through NVMe: K/]),
-    command: [
-      'qemu-system-x86_64',
-      ...['-accel', 'tcg', '-machine', 'q35', '-m', '128M', '-nodefaults', '-display', 'none', '-no-reboot'],
-      ...['-debugcon', 'stdio', '-device', 'isa-debug-exit,iobase=0xf4,iosize=4'],
-      ...['-device', `vfio-pci,host=${devices.nvme.bdfs[0]},bootindex=1`],
-    ],
-    seconds: 180,
-    // isa-debug-exit: (0 << 1) | 1
-    status: 1,
-    version: ['qemu-system-x86_64', '--version'],
-  },
+  nestedQemu('nested', 'stock', [], `vfio-pci,host=${devices.nvme.bdfs[0]}`),
   testpmd('e1000e', 'e1000e', ['--huge-unlink', '-m', '64'], 128),
   testpmd('virtio-net', 'virtioNet', ['--huge-unlink', '-m', '64'], 128),
   testpmd('e1000e-no-huge', 'e1000e', ['--no-huge', '-m', '64'], 0),
   edu('cdev', 'vfio', ['--cdev']),
+];
+
+const blkio = `driver=virtio-blk-vfio-pci,path=/sys/bus/pci/devices/${devices.virtioBlk.bdfs[0]},cache.direct=on`;
+
+/** What --all adds. */
+export const newerDrivers: readonly Driver[] = [
+  {
+    ...qemuTool(
+      'blkio-io',
+      ['qemu-io', '--image-opts', '-c', 'read 1M 256k', blkio],
+      [/read 262144\/262144/],
+    ),
+    device: 'virtioBlk',
+    newer: true,
+  },
+  { ...qemuTool('newer-img-info', ['qemu-img', 'info', nvme], [/virtual size: 64 MiB/]), newer: true },
+  { ...testpmd('newer-e1000e', 'e1000e', ['--huge-unlink', '-m', '64'], 128), newer: true },
+  {
+    ...nestedQemu(
+      'nested-iommufd',
+      'vfio',
+      ['-object', 'iommufd,id=iommufd0'],
+      `vfio-pci,host=${devices.nvme.bdfs[0]},iommufd=iommufd0`,
+    ),
+    newer: true,
+  },
 ];

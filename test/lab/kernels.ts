@@ -53,3 +53,9 @@ export function findKernel(name: KernelName): Kernel | Missing {
     }
   }
 }
+
+/** The tree of newer programs that --all lays over the host's. */
+export function findNewer(): string | Missing {
+  const tree = join(cacheDirectory, 'trixie');
+  return existsSync(tree) ? tree : { missing: `no ${tree}; test/lab/setup-newer makes it` };
+}

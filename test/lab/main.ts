@@ -6,60 +6,71 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { packageRoot } from '../../abi/package-root.js';
-import { type Driver, drivers } from './drivers.js';
+import { type Driver, drivers, newerDrivers } from './drivers.js';
 import { guestScript } from './guest-script.js';
-import { findKernel, type Kernel, type KernelName } from './kernels.js';
+import { findKernel, findNewer, type Kernel } from './kernels.js';
 import { boot, lastLines } from './machine.js';
 import { type DriverResult, examine } from './results.js';
-import { writeResults } from './write-results.js';
+import { indent, Tally } from './tally.js';
+import { type NotRun, writeResults } from './write-results.js';
 
-const usage = `usage: npm run test:lab -- [--only TEXT]… [--keep] [--write]
+const usage = `usage: npm run test:lab -- [--all] [--only TEXT]… [--keep] [--write]
+  --all        newer drivers, too, from the next release's packages (500 MB in the cache)
   --only TEXT  the drivers whose name has TEXT in it
   --keep       leave the guests' files (logs, traces) where they are, and say where
-  --write      write what was seen to docs/lab-results.md and traces/corpus`;
-
-const { values: options } = parseArgs({
-  options: {
-    only: { type: 'string', multiple: true, default: [] },
-    keep: { type: 'boolean', default: false },
-    write: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
-});
-
-let passed = 0;
-let failed = 0;
-let skipped = 0;
-
-function pass(name: string): void {
-  passed++;
-  console.log(`✔ ${name}`);
-}
-
-function fail(name: string, why: string): void {
-  failed++;
-  console.log(`✖ ${name}\n${why.replace(/^/gm, '    ')}`);
-}
-
-function notRun(name: string, why: string): void {
-  skipped++;
-  console.log(`﹣ ${name}: not run: ${why}`);
-}
+  --write      write what was seen to docs/lab-results.md (without --only) and traces/corpus`;
 
 function has(program: string): boolean {
   return spawnSync('sh', ['-c', `command -v "${program}"`]).status === 0;
 }
 
-/** Why a driver can't run here, undefined when it can. */
-function reasonNotToRun(driver: Driver): string | undefined {
-  const kernel = findKernel(driver.kernel);
-  if ('missing' in kernel) return kernel.missing;
-  const program = driver.command[0] ?? '';
-  return program.startsWith('$') || has(program)
-    ? undefined
-    : `there is no ${program}; test/lab/setup installs it`;
+/** What the lab itself can't do without; undefined when it is all there. */
+function missingTool(): string | undefined {
+  const program = ['qemu-system-x86_64', 'strace', 'as', 'objcopy', 'make'].find((name) => !has(name));
+  return program ?? (existsSync('/bin/busybox') ? undefined : 'a static /bin/busybox');
 }
 
+/** Drivers that share a guest. */
+interface Group {
+  readonly name: string;
+  readonly kernel: Kernel;
+  readonly layer: string | undefined;
+  readonly drivers: Driver[];
+}
+
+/** Where a driver runs, or why it can't. */
+function placeOf(
+  driver: Driver,
+): { readonly kernel: Kernel; readonly layer: string | undefined } | { readonly missing: string } {
+  const kernel = findKernel(driver.kernel);
+  if ('missing' in kernel) return kernel;
+  const layer = driver.newer === true ? findNewer() : undefined;
+  if (typeof layer === 'object') return layer;
+  const program = driver.command[0] ?? '';
+  const there = layer === undefined ? has(program) : existsSync(join(layer, 'usr/bin', program));
+  return program.startsWith('$') || there
+    ? { kernel, layer }
+    : { missing: `there is no ${program}; test/lab/setup installs it` };
+}
+
+function groupDrivers(wanted: readonly Driver[]): { readonly groups: Group[]; readonly notRun: NotRun[] } {
+  const groups = new Map<string, Group>();
+  const notRun: NotRun[] = [];
+  for (const driver of wanted) {
+    const place = placeOf(driver);
+    if ('missing' in place) {
+      notRun.push({ driver, why: place.missing });
+      continue;
+    }
+    const name = `${driver.kernel}${driver.newer === true ? '-newer' : ''}`;
+    const group = groups.get(name) ?? { name, ...place, drivers: [] };
+    group.drivers.push(driver);
+    groups.set(name, group);
+  }
+  return { groups: [...groups.values()], notRun };
+}
+
+/** The edu program, and the boot sector of the disks. */
 function buildPrograms(directory: string): Uint8Array {
   const root = packageRoot();
   execFileSync('make', ['-s', '-C', join(root, 'examples/edu'), `OUT=${join(root, 'build/examples')}`], {
@@ -73,84 +84,79 @@ function buildPrograms(directory: string): Uint8Array {
 }
 
 async function runGuest(
-  kernel: Kernel,
-  list: readonly Driver[],
-  work: string,
-  sector: Uint8Array,
+  group: Group,
+  directory: string,
+  bootSector: Uint8Array,
+  tally: Tally,
 ): Promise<DriverResult[]> {
-  const directory = join(work, kernel.name);
+  const { name, kernel, layer, drivers: list } = group;
   mkdirSync(directory);
-  const seconds = 120 + list.reduce((sum, driver) => sum + 3 * driver.seconds + 60, 0);
-  console.log(`# a guest with ${kernel.title}: ${list.map(({ name }) => name).join(', ')}`);
-  const result = await boot({
+  console.log(`# guest ${name}, ${kernel.title}: ${list.map((driver) => driver.name).join(', ')}`);
+  const { trouble, seconds, serialLog, out } = await boot({
     kernel,
+    layer,
     devices: [...new Set(list.map(({ device }) => device))],
     script: guestScript(list),
     directory,
-    bootSector: sector,
-    seconds,
+    bootSector,
+    seconds: 120 + list.reduce((sum, driver) => sum + 3 * driver.seconds + 60, 0),
   });
-  if (result.trouble === undefined)
-    pass(`${kernel.name} guest boots, runs ${list.length} drivers and powers off`);
-  else
-    fail(
-      `${kernel.name} guest`,
-      `${result.trouble}\n${lastLines(join(directory, 'qemu.log'))}\n${lastLines(result.serialLog)}`,
-    );
-  console.log(`# ${result.seconds.toFixed(0)} s`);
-  const results = list.map((driver) => examine(result.out, driver));
+  console.log(`# ${seconds.toFixed(0)} s`);
+  tally.check(
+    `guest ${name} boots, runs its drivers and powers off`,
+    trouble === undefined ? '' : `${trouble}\n${lastLines(join(directory, 'qemu.log'))}`,
+  );
+  const results = list.map((driver) => examine(out, driver));
   for (const { driver, checks } of results) {
-    for (const { name, trouble } of checks) {
-      if (trouble === '') pass(`${driver.name} ${name}`);
-      else fail(`${driver.name} ${name}`, trouble);
-    }
+    for (const check of checks) tally.check(`${driver.name} ${check.name}`, check.trouble);
   }
-  if (results.some(({ checks }) => checks.some(({ trouble }) => trouble !== ''))) {
-    console.log(
-      `# the end of the guest's serial log:\n${lastLines(result.serialLog).replace(/^/gm, '    ')}`,
-    );
+  if (trouble !== undefined || results.some(({ checks }) => checks.some((check) => check.trouble !== ''))) {
+    console.log(`# the end of the guest's serial log:\n${indent(lastLines(serialLog))}`);
   }
   return results;
 }
 
-async function main(): Promise<void> {
+async function main(): Promise<number> {
+  const { values: options } = parseArgs({
+    options: {
+      all: { type: 'boolean', default: false },
+      only: { type: 'string', multiple: true, default: [] },
+      keep: { type: 'boolean', default: false },
+      write: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
   if (options.help) {
     console.log(usage);
-    return;
+    return 0;
   }
-  // Does only what is missing, and says what it can't do.
+  // They do only what is missing, and say what they can't do.
   spawnSync(join(packageRoot(), 'test/lab/setup'), { stdio: 'inherit' });
-  for (const program of ['qemu-system-x86_64', 'as', 'objcopy', 'make']) {
-    if (!has(program)) throw new Error(`the lab needs ${program}; run test/lab/setup`);
+  if (options.all) spawnSync(join(packageRoot(), 'test/lab/setup-newer'), { stdio: 'inherit' });
+  const tool = missingTool();
+  if (tool !== undefined) {
+    console.error(`vfiotape: test:lab: there is no ${tool}; test/lab/setup says how to get it`);
+    return 2;
   }
-  if (!existsSync('/bin/busybox')) throw new Error('the lab needs a static /bin/busybox; run test/lab/setup');
+  const wanted = [...drivers, ...(options.all ? newerDrivers : [])].filter(
+    ({ name }) => options.only.length === 0 || options.only.some((text) => name.includes(text)),
+  );
+  const { groups, notRun } = groupDrivers(wanted);
+  const tally = new Tally();
   const work = mkdtempSync(join(tmpdir(), 'vfiotape-lab-'));
   try {
     const sector = buildPrograms(work);
-    const wanted = drivers.filter(
-      ({ name }) => options.only.length === 0 || options.only.some((text) => name.includes(text)),
-    );
     const results: DriverResult[] = [];
-    const missing: { driver: Driver; why: string }[] = [];
-    for (const name of ['stock', 'vfio'] satisfies KernelName[]) {
-      const list: Driver[] = [];
-      for (const driver of wanted.filter(({ kernel }) => kernel === name)) {
-        const why = reasonNotToRun(driver);
-        if (why === undefined) list.push(driver);
-        else missing.push({ driver, why });
-      }
-      const kernel = findKernel(name);
-      if (list.length > 0 && !('missing' in kernel))
-        results.push(...(await runGuest(kernel, list, work, sector)));
+    for (const group of groups) {
+      results.push(...(await runGuest(group, join(work, group.name), sector, tally)));
     }
-    for (const { driver, why } of missing) notRun(driver.name, why);
-    if (options.write) writeResults(work, results, missing);
+    for (const { driver, why } of notRun) tally.notRun(driver.name, why);
+    if (options.write) writeResults(results, notRun, options.only.length === 0);
   } finally {
     if (options.keep) console.log(`# the guests' files are in ${work}`);
     else rmSync(work, { recursive: true, force: true });
   }
-  console.log(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
-  process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
+  return tally.close();
 }
 
-await main();
+process.exitCode = await main();

@@ -18,6 +18,8 @@ export interface Check {
 
 export interface DriverResult {
   readonly driver: Driver;
+  /** What the guest left. */
+  readonly directory: string;
   readonly checks: readonly Check[];
   /** Undefined when there was nothing to compare. */
   readonly comparison: Comparison | undefined;
@@ -56,7 +58,7 @@ export function examine(directory: string, driver: Driver): DriverResult {
   }
   const compared = compareRun(directory, driver);
   check('has the same calls in the trace as under strace', compared.trouble);
-  return { driver, checks, comparison: compared.comparison, ownCalls: compared.own, version };
+  return { driver, directory, checks, comparison: compared.comparison, ownCalls: compared.own, version };
 }
 
 function workTrouble(driver: Driver, { status, out, err }: Outcome): string {

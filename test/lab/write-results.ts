@@ -7,27 +7,29 @@ import { fileName } from './guest-script.js';
 import { findKernel } from './kernels.js';
 import { type DriverResult, resultsTable } from './results.js';
 
-interface Missing {
+/** A driver that could not be had. */
+export interface NotRun {
   readonly driver: Driver;
   readonly why: string;
 }
 
 /** Puts what a run of the lab saw where it can be read without one: docs/lab-results.md and traces/corpus. */
 export function writeResults(
-  work: string,
   results: readonly DriverResult[],
-  missing: readonly Missing[],
+  notRun: readonly NotRun[],
+  complete: boolean,
 ): void {
   const root = packageRoot();
-  writeFileSync(join(root, 'docs/lab-results.md'), resultsPage(results, missing));
+  // A page about some of them would say that the others were never seen.
+  if (complete) writeFileSync(join(root, 'docs/lab-results.md'), resultsPage(results, notRun));
   for (const result of results) {
-    if (result.checks.every(({ trouble }) => trouble === '')) addToCorpus(root, work, result);
+    if (result.checks.every(({ trouble }) => trouble === '')) addToCorpus(root, result);
   }
 }
 
-function resultsPage(results: readonly DriverResult[], missing: readonly Missing[]): string {
+function resultsPage(results: readonly DriverResult[], notRun: readonly NotRun[]): string {
   const head = readFileSync(join(packageRoot(), 'test/lab/results-head.md'), 'utf8');
-  const absent = missing.map(({ driver, why }) => `- ${driver.name}: ${why}`).join('\n');
+  const absent = notRun.map(({ driver, why }) => `- ${driver.name}: ${why}`).join('\n');
   const own = new Map<string, number>();
   for (const { ownCalls } of results) {
     for (const [name, count] of ownCalls) own.set(name, (own.get(name) ?? 0) + count);
@@ -43,11 +45,11 @@ function resultsPage(results: readonly DriverResult[], missing: readonly Missing
 }
 
 /** A recording and how it was made; traces/corpus/README.md says how the expected text beside it is made. */
-function addToCorpus(root: string, work: string, { driver, version }: DriverResult): void {
+function addToCorpus(root: string, { driver, directory, version }: DriverResult): void {
   const base = join(root, 'traces/corpus', driver.name);
   const kernel = findKernel(driver.kernel);
   mkdirSync(dirname(base), { recursive: true });
-  copyFileSync(join(work, driver.kernel, 'out', `${fileName(driver, 'recorded')}.vtape`), `${base}.vtape`);
+  copyFileSync(join(directory, `${fileName(driver, 'recorded')}.vtape`), `${base}.vtape`);
   writeFileSync(
     `${base}.md`,
     [
@@ -59,7 +61,7 @@ function addToCorpus(root: string, work: string, { driver, version }: DriverResu
       ...(driver.dialogue === undefined
         ? []
         : [`- told: ${driver.dialogue.steps.map((step) => `\`${step}\``).join(', ')} (numbers are seconds)`]),
-      `- made by: \`npm run test:lab -- --write --only ${driver.name}\``,
+      `- made by: \`npm run test:lab -- --write${driver.newer === true ? ' --all' : ''} --only ${driver.name}\``,
       '',
     ].join('\n'),
   );
