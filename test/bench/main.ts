@@ -3,11 +3,12 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { type Area, type Figure, reaches } from './harness.js';
+import { area as mmio } from './mmio.js';
 import { area as record } from './record.js';
 import { area as trace } from './trace.js';
 
 /** In the order of the table. */
-const AREAS: readonly Area[] = [record, trace];
+const AREAS: readonly Area[] = [record, mmio, trace];
 
 const { values } = parseArgs({ options: { json: { type: 'string' }, only: { type: 'string' } } });
 const chosen = AREAS.filter((area) => values.only === undefined || area.name === values.only);

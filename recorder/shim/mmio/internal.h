@@ -205,7 +205,7 @@ struct mmio_frame {
 	uint64_t true_address; /* 48 */
 	struct vfiotape_record *slot; /* 56 */
 	uint64_t commit;    /* 64: with INTENT */
-	uint64_t time;      /* 72: also the final commit word of wide accesses, and saved rax after an operation */
+	uint64_t after;     /* 72: the final commit word of wide accesses; saved rax after an operation */
 	uint64_t value[2];  /* 80 */
 	uint64_t saved_rdx; /* 96 */
 	uint64_t vector;    /* 104: wide: where the bytes are */
@@ -252,6 +252,7 @@ void mmio_record_end(const struct mmio_access *access, const struct ring_slot *s
 void mmio_record_site(const struct mmio_site *site);
 /* Called by trampolines, through mmio_call_c. */
 void mmio_slow_begin(struct mmio_frame *frame, struct mmio_site *site);
+void mmio_slow_clock(struct mmio_frame *frame, struct mmio_site *site);
 void mmio_slow_load_done(struct mmio_frame *frame, struct mmio_site *site);
 
 /* --- fault.c ------------------------------------------------------------------------------------------------------- */

@@ -109,7 +109,7 @@ void mmio_slow_begin(struct mmio_frame *frame, struct mmio_site *site)
 
 	if (!ring) {
 		frame->slot = &sink;
-		frame->commit = frame->time = 0;
+		frame->commit = frame->after = 0;
 		return;
 	}
 	fill(slot.record, frame->range, frame->true_address, site->address, site->op_word, time);
@@ -127,12 +127,12 @@ void mmio_slow_begin(struct mmio_frame *frame, struct mmio_site *site)
 	frame->slot = slot.record;
 	frame->commit = commit.word;
 	commit.flags = flags;
-	frame->time = commit.word;
+	frame->after = commit.word;
 }
 
 void mmio_slow_load_done(struct mmio_frame *frame, struct mmio_site *site)
 {
-	union ring_commit_word commit = { .word = frame->time };
+	union ring_commit_word commit = { .word = frame->after };
 
 	if (frame->slot == &sink)
 		return;
@@ -140,4 +140,12 @@ void mmio_slow_load_done(struct mmio_frame *frame, struct mmio_site *site)
 	commit.payload = write_data(ring_tls, frame->true_address, (const void *)frame->vector, site->insn.width,
 				    &commit.flags);
 	__atomic_store_n((uint64_t *)&frame->slot->kind, commit.word, __ATOMIC_RELEASE);
+}
+
+/* A clock pair is due. It goes into the slot after the one that is being filled. */
+void mmio_slow_clock(struct mmio_frame *frame, struct mmio_site *site)
+{
+	(void)frame;
+	(void)site;
+	ring_write_clock(ring_tls);
 }

@@ -24,7 +24,7 @@ enum {
 	oT = offsetof(struct mmio_frame, true_address),
 	oK = offsetof(struct mmio_frame, slot),
 	oC = offsetof(struct mmio_frame, commit),
-	oX = offsetof(struct mmio_frame, time),
+	oX = offsetof(struct mmio_frame, after),
 	oV = offsetof(struct mmio_frame, value),
 	oY = offsetof(struct mmio_frame, saved_rdx),
 	oW = offsetof(struct mmio_frame, vector),
@@ -36,6 +36,7 @@ _Static_assert(oB < 128, "offsets are one byte");
 #define RECORD(field) ((int)offsetof(struct vfiotape_record, field))
 #define RING(field) ((int)offsetof(struct ring_thread, field))
 #define CODE_MAX 1024u
+#define SLOTS_AHEAD 8
 
 /* Under the lock. */
 static struct {
@@ -128,13 +129,15 @@ static void load_width(int reg, int base, unsigned int width)
 	put1(reg << 3 | base);
 }
 
-/* [base + offset] = low bytes of reg; reg is rax or rdx, or base is not extended: no REX is needed for al, dl. */
+/* [base + offset] = low bytes of reg */
 static void store_width(int base, int offset, int reg, unsigned int width)
 {
 	if (width == 2)
 		put1(0x66);
 	if (width == 8)
 		put1(0x48);
+	else if (width == 1)
+		put1(0x40); /* sil, dil */
 	put1(width == 1 ? 0x88 : 0x89), put1(0x40 | reg << 3 | base), put1(offset);
 }
 
@@ -263,6 +266,29 @@ static void instruction_on_copy(const struct mmio_insn *insn, int base)
 		instruction(insn, base);
 }
 
+/*
+ * The instruction with register S in place of its memory operand: nearly all general ones have that form. Not movbe,
+ * whose code means crc32 then; and without a REX prefix the byte registers of rsi and rdi are not to be had.
+ */
+static bool has_register_form(const struct mmio_insn *insn, int S)
+{
+	bool movbe = insn->opcode_at >= 2 && insn->bytes[insn->opcode_at - 1] == 0x38 &&
+		     insn->bytes[insn->opcode_at] <= 0xf1 && insn->form == MMIO_FORM_MOV;
+
+	return insn->form != MMIO_FORM_VECTOR && insn->form != MMIO_FORM_STREAM && !movbe &&
+	       (insn->width > 1 || insn->rex_at != 0xff || S == RCX || S == RBX);
+}
+
+static void instruction_on_register(const struct mmio_insn *insn, int S)
+{
+	uint32_t modrm;
+
+	instruction(insn, S);
+	modrm = out.at - insn->immediate_size - 1;
+	if (!out.failed)
+		out.bytes[modrm] |= 0xc0;
+}
+
 static void inverse_vector(const struct mmio_insn *insn, int base)
 {
 	struct mmio_insn store = *insn;
@@ -329,7 +355,7 @@ static void leave(const struct mmio_site *site, int S, int frame)
 }
 
 struct exits {
-	uint32_t pass, quiet, slow[8];
+	uint32_t pass, quiet, clock, clock_back, slow[8];
 	unsigned int slow_count;
 };
 
@@ -363,11 +389,14 @@ static void out_to_slow(struct exits *exits, unsigned int condition)
 	exits->slow[exits->slow_count++] = jump(condition);
 }
 
-/* What ring_enter and ring_reserve do. Leaves the slot in S and in the frame, and the fields that all kinds share. */
+/* What ring_enter and ring_reserve do. Leaves the slot in S and in the frame, with the fields that all kinds share. */
 static void reserve(const struct mmio_site *site, int S, struct exits *exits)
 {
-	int32_t tls = (int32_t)((uint64_t)&ring_tls - (uint64_t)__builtin_thread_pointer());
+	uint64_t variable = (uint64_t)&ring_tls;
+	int32_t tls;
 
+	__asm__("" : "+r"(variable)); /* whole: ld can't relax a 32-bit load of the offset */
+	tls = (int32_t)(variable - (uint64_t)__builtin_thread_pointer());
 	CODE(0x64, 0x48, 0x8b, 0x04, 0x25); /* mov rax, fs:[ring_tls] */
 	put4((uint32_t)tls);
 	CODE(0x48, 0x85, 0xc0);
@@ -384,12 +413,6 @@ static void reserve(const struct mmio_site *site, int S, struct exits *exits)
 	from_memory(RDX, S, (int)offsetof(struct vfiotape_ring_header, head));
 	put1(0x48), put1(0x3b), put1(0x50), put1(RING(limit)); /* cmp rdx, [rax + limit] */
 	out_to_slow(exits, ABOVE_EQUAL);
-	to_frame(oK, RAX);
-	CODE(0x0f, 0x31, 0x48, 0xc1, 0xe2, 0x20, 0x48, 0x09, 0xc2); /* rdtsc; shl rdx, 32; or rdx, rax */
-	from_frame(RAX, oK);
-	put1(0x48), put1(0x3b), put1(0x50), put1(RING(next_clock));
-	out_to_slow(exits, ABOVE_EQUAL);
-	to_frame(oX, RDX);
 	CODE(0xba, 1, 0, 0, 0);                                    /* mov edx, 1 */
 	put1(0xf0), put1(0x48), put1(0x0f), put1(0xc1), put1(0x50 | S);
 	put1((int)offsetof(struct vfiotape_ring_header, head));    /* lock xadd [S + head], rdx */
@@ -397,13 +420,20 @@ static void reserve(const struct mmio_site *site, int S, struct exits *exits)
 	put1(0x48), put1(0x23), put1(0x40 | S << 3), put1(RING(record_mask));
 	put1(0x48), put1(0xc1), put1(0xe0 | S), put1(6);           /* shl S, 6 */
 	put1(0x48), put1(0x03), put1(0x40 | S << 3), put1(RING(records));
+	/* The next lock waits until these stores have their cache lines: let those of later slots be on their way. */
+	put1(0x0f), put1(0x0d), put1(0x88 | S), put4(SLOTS_AHEAD * 64); /* prefetchw [S + …] */
 	to_frame(oK, S);
 	put1(0x48), put1(0xc1), put1(0xea), put1(shim_session.control->records_log2); /* shr rdx, … */
 	CODE(0xff, 0xc2, 0x0f, 0xb7, 0xd2, 0xc1, 0xe2, 0x10);      /* inc edx; movzx edx, dx; shl edx, 16 */
 	put1(0x81), put1(0xca), put4(site->kind | VFIOTAPE_FLAG_INTENT << 8); /* or edx, … */
 	to_frame(oC, RDX);
-	from_frame(RAX, oX);
-	to_memory(S, RECORD(entered), RAX);
+	CODE(0x0f, 0x31, 0x48, 0xc1, 0xe2, 0x20, 0x48, 0x09, 0xc2); /* rdtsc; shl rdx, 32; or rdx, rax */
+	to_memory(S, RECORD(entered), RDX);
+	CODE(0x64, 0x48, 0x8b, 0x04, 0x25);
+	put4((uint32_t)tls);
+	put1(0x48), put1(0x3b), put1(0x50), put1(RING(next_clock));
+	exits->clock = jump(ABOVE_EQUAL);
+	exits->clock_back = out.at;
 	constant(RAX, site->address & VFIOTAPE_SITE_MASK);
 	to_memory(S, RECORD(site_errno), RAX);
 	from_frame(RAX, oN);
@@ -437,23 +467,43 @@ static void load_access(const struct mmio_site *site, int S)
 	from_frame(RDX, oL);
 	load_width(RAX, RDX, site->insn.width); /* the access */
 	to_memory(S, RECORD(value), RAX);
-	to_frame(oV, RAX);
 	byte_constant_to_memory(S, RECORD(flags), 0);
+	if (has_register_form(&site->insn, S)) {
+		put1(0x48), put1(0x89), put1(0xc0 | S); /* mov S, rax */
+		restore_registers();
+		instruction_on_register(&site->insn, S);
+		return;
+	}
+	to_frame(oV, RAX);
 	address_of_frame(S, oV);
 	restore_registers();
 	instruction(&site->insn, S);
 }
 
-static void store_access(const struct mmio_site *site, int S)
+/* What the instruction would store, zero-extended, in S; the driver's registers are in place. */
+static void value_to_store(const struct mmio_site *site, int S)
 {
+	const struct mmio_insn *insn = &site->insn;
+
+	if (has_register_form(insn, S)) {
+		put1(0xb8 | S), put4(0); /* mov S, 0: narrow forms leave the rest of a register alone */
+		restore_registers();
+		instruction_on_register(insn, S);
+		return;
+	}
 	address_of_frame(S, oV);
 	restore_registers();
-	instruction_on_copy(&site->insn, S);
-	load_width(RAX, S, site->insn.width); /* its own width: the store is forwarded to it */
-	from_frame(S, oK);
-	to_memory(S, RECORD(value), RAX);
-	from_frame(RAX, oC);
-	to_memory(S, RECORD(kind), RAX);
+	instruction_on_copy(insn, S);
+	load_width(S, S, insn->width); /* its own width: the store is forwarded to it */
+}
+
+static void store_access(const struct mmio_site *site, int S)
+{
+	value_to_store(site, S);
+	from_frame(RAX, oK);
+	to_memory(RAX, RECORD(value), S);
+	from_frame(S, oC);
+	to_memory(RAX, RECORD(kind), S);
 	from_frame(RAX, oA);
 	from_frame(S, oL);
 	instruction(&site->insn, S); /* the access */
@@ -466,16 +516,22 @@ static void modify_access(const struct mmio_site *site, int S)
 	from_frame(RDX, oL);
 	load_width(RAX, RDX, site->insn.width); /* the first access */
 	to_memory(S, RECORD(result), RAX);
-	to_frame(oV, RAX);
-	address_of_frame(S, oV);
-	restore_registers();
-	instruction(&site->insn, S);
+	if (has_register_form(&site->insn, S)) {
+		put1(0x48), put1(0x89), put1(0xc0 | S);
+		restore_registers();
+		instruction_on_register(&site->insn, S);
+	} else {
+		to_frame(oV, RAX);
+		address_of_frame(S, oV);
+		restore_registers();
+		instruction(&site->insn, S);
+		load_width(S, S, site->insn.width);
+	}
 	to_frame(oX, RAX);
-	load_width(RAX, S, site->insn.width);
-	from_frame(S, oK);
-	to_memory(S, RECORD(value), RAX);
-	from_frame(S, oL);
-	store_width(S, 0, RAX, site->insn.width); /* the second */
+	from_frame(RAX, oK);
+	to_memory(RAX, RECORD(value), S);
+	from_frame(RAX, oL);
+	store_width(RAX, 0, S, site->insn.width); /* the second */
 	from_frame(RAX, oX);
 	finish(S, 0);
 }
@@ -654,6 +710,11 @@ static bool emit(struct mmio_site *site, int S)
 		call_c(site, mmio_slow_begin);
 		from_frame(S, oK);
 		jump_back(ALWAYS, joined);
+		if (exits.clock) {
+			land(exits.clock);
+			call_c(site, mmio_slow_clock);
+			jump_back(ALWAYS, exits.clock_back);
+		}
 	}
 	land(exits.quiet); /* on a watched page, or no page of ours: delta is then 0 */
 	put1(0x48), put1(0x03), put1(0x40 | S << 3), put1((int)offsetof(struct mmio_range, delta));

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What one load or store costs, caught in each way; recorder/shim/mmio/test/bench.c measures. */
+import { execFileSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import { buildWithRig } from '../../recorder/shim/mmio/test/build.js';
+import type { Area, Figure } from './harness.js';
+
+type Costs = ReadonlyMap<string, number>;
+
+function measure(program: string, how: string, threads: number): Costs {
+  const lines = execFileSync(program, [how, String(threads)], { encoding: 'utf8', timeout: 120_000 });
+  return new Map(
+    [...lines.matchAll(/^(\w+) ([\d.]+)$/gm)].map(([, name = '', value]) => [name, Number(value)]),
+  );
+}
+
+/** Loads and stores together, without the loop around them. */
+function access(costs: Costs, where = ''): number {
+  const of = (name: string): number => costs.get(name) ?? Number.NaN;
+  return (of(`${where}load`) + of(`${where}store`)) / 2 - of('empty');
+}
+
+const above = (limit: number): string => `<= ${limit.toFixed(2)}`;
+
+function reportThreads(report: (figure: Figure) => void, program: string, threads: number): void {
+  const suffix = threads === 1 ? '' : `_${threads}_threads`;
+  const say = (name: string, value: number, goal = ''): void =>
+    report({ name: `mmio.${name}${suffix}_ns`, value, unit: 'ns per access', goal });
+  const patched = measure(program, 'patch', threads);
+  const rdtsc = (patched.get('rdtsc') ?? Number.NaN) - (patched.get('empty') ?? 0);
+  say('rdtsc', rdtsc);
+  say('bare', Math.max(0, access(measure(program, 'bare', threads))));
+  say('patched', access(patched), above(rdtsc + 4));
+  say('patched_on_memory', access(patched, 'memory_'), above(3));
+  say('trapped', access(measure(program, 'trap', threads)), above(4000));
+  say('stepped_like_mmiotrace', access(measure(program, 'step', threads)));
+}
+
+export const area: Area = {
+  name: 'mmio',
+  run: async (report) => {
+    const program = buildWithRig('bench', []);
+    try {
+      for (const threads of [1, 2]) reportThreads(report, program, threads);
+    } finally {
+      rmSync(program, { force: true });
+    }
+  },
+};
