@@ -77,7 +77,7 @@ export class ColumnEncoder {
     }
     for (const { name, id } of WIDE_COLUMNS) {
       const words = wordsOf(batch, name);
-      if (name === 'time') {
+      if (name === 'time' && this.compact) {
         columns.push(this.deltas(id, words, events));
       } else if (shapeCount > 0 && (name === 'result' || (name === 'offset' && withOffset))) {
         this.loadWideRows(words, shapeCount);

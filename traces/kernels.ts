@@ -152,7 +152,23 @@ export function plain(
       out[2 * i + 1] = 0;
     }
   } else {
-    for (let i = 0; i < events; i++) {
+    let i = 0;
+    for (const whole = events & ~3; i < whole; i += 4) {
+      const at = 2 * i;
+      const first = (numbers[i] as number) + baseLow;
+      const second = (numbers[i + 1] as number) + baseLow;
+      const third = (numbers[i + 2] as number) + baseLow;
+      const fourth = (numbers[i + 3] as number) + baseLow;
+      out[at] = first;
+      out[at + 1] = first > 0xffffffff ? baseHigh + 1 : baseHigh;
+      out[at + 2] = second;
+      out[at + 3] = second > 0xffffffff ? baseHigh + 1 : baseHigh;
+      out[at + 4] = third;
+      out[at + 5] = third > 0xffffffff ? baseHigh + 1 : baseHigh;
+      out[at + 6] = fourth;
+      out[at + 7] = fourth > 0xffffffff ? baseHigh + 1 : baseHigh;
+    }
+    for (; i < events; i++) {
       const sum = (numbers[i] as number) + baseLow;
       out[2 * i] = sum;
       out[2 * i + 1] = sum > 0xffffffff ? baseHigh + 1 : baseHigh;
