@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { SimulatedKernel } from '../../replayer/kernel/kernel.js';
+import type { LocalDriver } from '../../replayer/kernel/local-driver.js';
 import type { PciDevice } from '../../replayer/kernel/pci/pci-device.js';
-import type { Driver } from './driver.js';
 
 export interface Region {
   readonly size: number;
@@ -12,7 +12,7 @@ export interface Region {
 /** An opened device and what was learned of it. */
 export interface Probe {
   readonly kernel: SimulatedKernel;
-  readonly driver: Driver;
+  readonly driver: LocalDriver;
   readonly container: number;
   readonly device: number;
   readonly regions: readonly Region[];

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { answer, hex, littleEndian, number } from '../../replayer/kernel/local-driver.js';
 import type { Mapping } from '../../replayer/kernel/process.js';
 import type { Probe, Region } from './context.js';
-import { answer, hex, littleEndian, number } from './driver.js';
 
 /** BARs by mmap and by pread, with memory decode off, asleep, and the ROM. */
 export function probeBars(probe: Probe): void {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { answer, hex, littleEndian, number } from '../../replayer/kernel/local-driver.js';
 import type { Probe, Region } from './context.js';
-import { answer, hex, littleEndian, number } from './driver.js';
 
 /** Configuration space: what is virtual, what reaches the hardware, how accesses are cut. */
 export function probeConfig(probe: Probe): void {

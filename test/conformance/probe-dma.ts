@@ -9,9 +9,9 @@ import {
   IOMMU_CAP_IOVA_RANGE,
   IOMMU_INFO,
 } from '../../abi/vfio/type1.js';
+import { answer, hex, LocalDriver } from '../../replayer/kernel/local-driver.js';
 import { LocalProcess } from '../../replayer/kernel/local-process.js';
 import type { Probe } from './context.js';
-import { answer, Driver, hex } from './driver.js';
 
 const READ = 1;
 const WRITE = 2;
@@ -70,7 +70,7 @@ export function probeDma({ driver, container, report }: Probe): void {
   probeLimit(driver, container, report);
 }
 
-function probeIommuInfo(driver: Driver, container: number, report: Probe['report']): bigint {
+function probeIommuInfo(driver: LocalDriver, container: number, report: Probe['report']): bigint {
   const tail = new Uint8Array(4096);
   const { values, bytes } = driver.ioctl(container, 'VFIO_IOMMU_GET_INFO', IOMMU_INFO, {}, { tail });
   report('IOMMU_GET_INFO', `flags=${hex(values.flags)} pgsizes=${hex(values.iova_pgsizes)}`);
@@ -94,9 +94,9 @@ function probeIommuInfo(driver: Driver, container: number, report: Probe['report
 }
 
 /** Another process that has the container, may lock 64 KiB and has no capability. */
-function probeLimit(driver: Driver, container: number, report: Probe['report']): void {
+function probeLimit(driver: LocalDriver, container: number, report: Probe['report']): void {
   const poor = new LocalProcess({ memlock: 65536n });
-  const other = new Driver(driver.kernel, poor);
+  const other = new LocalDriver(driver.kernel, poor);
   const fd = poor.install(driver.file(container).hold());
   const vaddr = poor.map(0x10_0000).address;
   const map = (size: bigint) => {

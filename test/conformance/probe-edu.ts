@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { IRQ_INDEXES, IRQ_SET_FLAGS } from '../../abi/vfio/irqs.js';
 import { DMA_MAP } from '../../abi/vfio/type1.js';
+import { hex, number } from '../../replayer/kernel/local-driver.js';
 import type { Probe, Region } from './context.js';
-import { hex, number } from './driver.js';
 import { setIrqs } from './probe-interrupts.js';
 
 const { DATA_NONE, DATA_EVENTFD, ACTION_UNMASK, ACTION_TRIGGER } = IRQ_SET_FLAGS.bits;

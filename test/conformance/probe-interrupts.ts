@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { IRQ_INDEXES, IRQ_SET, IRQ_SET_FLAGS } from '../../abi/vfio/irqs.js';
+import { answer, hex, type LocalDriver, littleEndian, number } from '../../replayer/kernel/local-driver.js';
 import type { Probe, Region } from './context.js';
-import { answer, type Driver, hex, littleEndian, number } from './driver.js';
 
 const { DATA_NONE, DATA_BOOL, DATA_EVENTFD, ACTION_MASK, ACTION_UNMASK, ACTION_TRIGGER } = IRQ_SET_FLAGS.bits;
 const { INTX, MSI, MSIX, ERR, REQ } = IRQ_INDEXES.values;
@@ -15,7 +15,7 @@ export interface Irqs {
   readonly argsz?: number;
 }
 
-export function setIrqs(driver: Driver, device: number, index: number, irqs: Irqs): number {
+export function setIrqs(driver: LocalDriver, device: number, index: number, irqs: Irqs): number {
   const { flags, start = 0, fds, bools, argsz } = irqs;
   const count = irqs.count ?? fds?.length ?? bools?.length ?? 0;
   const tail = Uint8Array.from(bools ?? (fds ?? []).flatMap((fd) => [...littleEndian(fd, 4)]));

@@ -2,8 +2,8 @@
 import { IOEVENTFD } from '../../abi/vfio/device.js';
 import { DEVICE_FEATURE, FEATURE_OPERATIONS, FEATURES } from '../../abi/vfio/feature.js';
 import { HOT_RESET_INFO } from '../../abi/vfio/hot-reset.js';
+import { answer, hex, number, requestNumber } from '../../replayer/kernel/local-driver.js';
 import type { Probe, Region } from './context.js';
-import { answer, hex, number, requestNumber } from './driver.js';
 
 /** Ioeventfds, resets, features, and ioctls on the wrong kind of file. */
 export function probeMiscellaneous({ driver, device, container, regions, bar, report }: Probe): void {

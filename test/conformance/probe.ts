@@ -8,9 +8,9 @@ import { IRQ_INFO } from '../../abi/vfio/irqs.js';
 import { REGION_INFO } from '../../abi/vfio/region-info.js';
 import { DMA_MAP } from '../../abi/vfio/type1.js';
 import type { SimulatedKernel } from '../../replayer/kernel/kernel.js';
+import { answer, hex, LocalDriver } from '../../replayer/kernel/local-driver.js';
 import type { LocalProcess } from '../../replayer/kernel/local-process.js';
 import type { Probe, Region } from './context.js';
-import { answer, Driver, hex } from './driver.js';
 import { probeBars } from './probe-bars.js';
 import { probeConfig } from './probe-config.js';
 import { probeDma } from './probe-dma.js';
@@ -25,7 +25,7 @@ export function probe(kernel: SimulatedKernel, process: LocalProcess): Answers {
   const report = (action: string, text: string) => {
     answers.set(action, text);
   };
-  const driver = new Driver(kernel, process);
+  const driver = new LocalDriver(kernel, process);
   const [vfio] = kernel.devices;
   if (vfio === undefined) throw new Error('there is no device to probe');
   const noiommu = vfio.group.hardware === undefined;
@@ -55,7 +55,7 @@ export function probe(kernel: SimulatedKernel, process: LocalProcess): Answers {
   return answers;
 }
 
-function openDevice(driver: Driver, name: string, noiommu: boolean, report: Probe['report']) {
+function openDevice(driver: LocalDriver, name: string, noiommu: boolean, report: Probe['report']) {
   const { kernel } = driver;
   const container = driver.open('/dev/vfio/vfio');
   report('VFIO_GET_API_VERSION', answer(driver.ioctlValue(container, 'VFIO_GET_API_VERSION')));
@@ -108,7 +108,7 @@ function openDevice(driver: Driver, name: string, noiommu: boolean, report: Prob
   return { container, device };
 }
 
-function probeInfo(driver: Driver, device: number, report: Probe['report']): readonly Region[] {
+function probeInfo(driver: LocalDriver, device: number, report: Probe['report']): readonly Region[] {
   const info = driver.ioctl(device, 'VFIO_DEVICE_GET_INFO', DEVICE_INFO, {}, { size: 20 });
   const { flags, num_regions, num_irqs, argsz } = info.values;
   report('DEVICE_GET_INFO', `flags=${hex(flags)} regions=${num_regions} irqs=${num_irqs} argsz=${argsz}`);
@@ -142,7 +142,7 @@ function probeInfo(driver: Driver, device: number, report: Probe['report']): rea
   return regions;
 }
 
-function probeIrqInfo(driver: Driver, device: number, report: Probe['report']): readonly number[] {
+function probeIrqInfo(driver: LocalDriver, device: number, report: Probe['report']): readonly number[] {
   return ['INTx', 'MSI', 'MSIX', 'ERR', 'REQ'].map((word, index) => {
     const { result, values } = driver.ioctl(device, 'VFIO_DEVICE_GET_IRQ_INFO', IRQ_INFO, { index });
     report(

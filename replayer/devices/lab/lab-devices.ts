@@ -6,7 +6,8 @@
 import type { Device } from '../device.js';
 import { Edu } from '../edu/edu.js';
 import { Generic, type GenericRegister } from '../generic/generic.js';
-import { NVME_PCI } from '../nvme/nvme-pci.js';
+import { Nvme } from '../nvme/nvme.js';
+import { MemoryStorage } from '../nvme/storage.js';
 import { express, msi, msix, pm, vendor } from '../pci/capabilities.js';
 import type { BarDescription, RomDescription } from '../pci/description.js';
 
@@ -127,5 +128,5 @@ export function edu(address: number): Device {
 
 /** QEMU's NVMe controller; above 4 GiB, where the low half of its BAR is zero but for the type. */
 export function nvme(): Device {
-  return new Generic({ pci: NVME_PCI, registers: firstRegister(0x0f01_07ffn) });
+  return new Nvme({ storage: new MemoryStorage(64 << 20) });
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/** System calls of a probe on the simulated kernel, with structures as values. */
+/** System calls of a driver in process, with structures as values. */
 
 import { ioctlsNamed } from '../../abi/ioctls.js';
 import { decode, encode, type Layout, type PartialValues, type Values } from '../../abi/layout.js';
 import { errnoName } from '../../abi/linux/errno.js';
-import type { SimulatedKernel } from '../../replayer/kernel/kernel.js';
-import type { LocalProcess } from '../../replayer/kernel/local-process.js';
-import { type Mapping, type MmapRequest, OpenFile } from '../../replayer/kernel/process.js';
+import type { SimulatedKernel } from './kernel.js';
+import type { LocalProcess } from './local-process.js';
+import { type Mapping, type MmapRequest, OpenFile } from './process.js';
 
 export function requestNumber(name: string): number {
   const [found] = ioctlsNamed(name);
@@ -19,7 +19,7 @@ export function answer(result: number): string {
   return result < 0 ? errnoName(-result) : String(result);
 }
 
-export class Driver {
+export class LocalDriver {
   readonly #scratch: { readonly address: bigint; readonly bytes: Uint8Array };
 
   constructor(
