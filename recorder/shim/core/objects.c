@@ -185,7 +185,7 @@ static const struct {
 	{ "[eventpoll]", VFIOTAPE_OBJECT_EPOLL },
 };
 
-static long read_link(int fd, char link[LINK_MAX])
+long object_link(int fd, char *link, size_t room)
 {
 	char path[32] = "/proc/self/fd/";
 	char digits[12];
@@ -198,9 +198,26 @@ static long read_link(int fd, char link[LINK_MAX])
 	while (count)
 		path[at++] = digits[--count];
 	path[at] = 0;
-	length = raw3(SYS_readlink, (long)path, (long)link, LINK_MAX - 1);
+	length = raw3(SYS_readlink, (long)path, (long)link, (long)room - 1);
 	link[length > 0 ? length : 0] = 0;
 	return length;
+}
+
+size_t object_directory(int directory, char *path, size_t room)
+{
+	long length = directory == AT_FDCWD ? raw3(SYS_readlink, (long)"/proc/self/cwd", (long)path, (long)room - 1) :
+		      directory < 0	    ? 0 :
+						object_link(directory, path, room);
+
+	if (length <= 0 || path[0] != '/')
+		return 0;
+	path[length] = '/';
+	return (size_t)length + 1;
+}
+
+bool object_is_vfio_path(const char *path)
+{
+	return after(path, "/dev/vfio/") != NULL;
 }
 
 enum vfiotape_object_kind object_kind_of_link(int fd)
@@ -208,7 +225,7 @@ enum vfiotape_object_kind object_kind_of_link(int fd)
 	char link[LINK_MAX];
 	const char *name;
 
-	if (fd < 0 || read_link(fd, link) <= 0)
+	if (fd < 0 || object_link(fd, link, LINK_MAX) <= 0)
 		return VFIOTAPE_OBJECT_NONE;
 	if ((name = after(link, "anon_inode:"))) {
 		for (unsigned int i = 0; i < sizeof(anonymous) / sizeof(anonymous[0]); i++) {
@@ -228,11 +245,9 @@ enum vfiotape_object_kind object_kind_of_open(int fd, const char *path)
 {
 	struct stat status;
 
-	if (raw3(SYS_fstat, fd, (long)&status, 0) == 0 && S_ISCHR(status.st_mode))
+	if (path[0] != '/' || (raw3(SYS_fstat, fd, (long)&status, 0) == 0 && S_ISCHR(status.st_mode)))
 		return object_kind_of_link(fd);
-	if (path[0] == '/')
-		return object_kind_of_path(path);
-	return VFIOTAPE_OBJECT_NONE;
+	return object_kind_of_path(path);
 }
 
 static bool is_vfio(enum vfiotape_object_kind kind)
@@ -262,7 +277,7 @@ static union object_entry adopt_as(int fd, enum vfiotape_object_kind kind)
 	struct ring_event event = { .entered = shim_clock(), .fd = fd, .kind = VFIOTAPE_UNSEEN };
 	uint32_t numbers[2] = { kind, 0 };
 	char link[LINK_MAX];
-	long length = read_link(fd, link);
+	long length = object_link(fd, link, LINK_MAX);
 
 	if (!ring)
 		return entry;

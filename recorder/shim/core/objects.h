@@ -70,6 +70,12 @@ void object_mark_interrupt(int fd);
 /* What a file is by its absolute path, or by what /proc/self/fd calls it. */
 enum vfiotape_object_kind object_kind_of_path(const char *path);
 enum vfiotape_object_kind object_kind_of_link(int fd);
+/* A name below /dev/vfio. */
+bool object_is_vfio_path(const char *path);
+/* What /proc/self/fd calls a descriptor, with a NUL; its length, 0 or less when there is none. */
+long object_link(int fd, char *link, size_t room);
+/* The path of a directory (AT_FDCWD too) and a slash, for a relative name; its length, 0 when it has none. */
+size_t object_directory(int directory, char *path, size_t room);
 /* What was just opened: char devices are recognised by their link, however they were reached. */
 enum vfiotape_object_kind object_kind_of_open(int fd, const char *path);
 

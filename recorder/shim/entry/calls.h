@@ -34,8 +34,8 @@ struct call_origin {
 #define raw_syscall(...) RAW_PICK(__VA_ARGS__, 0, 0, 0, 0, 0, 0)
 
 /* After an open, in whatever form; errno is given. */
-void record_opened(int fd, const char *path, int flags, mode_t mode, uint64_t entered, uint64_t left, int error,
-		   struct call_origin how);
+void record_opened(int fd, int directory, const char *path, int flags, mode_t mode, uint64_t entered, uint64_t left,
+		   int error, struct call_origin how);
 int recorded_openat(int directory, const char *path, int flags, mode_t mode, struct call_origin how);
 int recorded_close(int fd, struct call_origin how);
 int recorded_close_range(unsigned int first, unsigned int last, int flags, struct call_origin how);
@@ -57,7 +57,8 @@ ssize_t recorded_pread(union object_entry entry, int fd, void *buffer, size_t co
 		       struct call_origin how);
 ssize_t recorded_pwrite(union object_entry entry, int fd, const void *buffer, size_t count, off64_t offset,
 			struct call_origin how);
-/* offset -1: at the file position; flags are preadv2's. */
+/* offset AT_POSITION: at the file position, where -1 may be the driver's own mistake; flags are preadv2's. */
+#define AT_POSITION INT64_MIN
 ssize_t recorded_readv(union object_entry entry, int fd, const struct iovec *pieces, int count, off64_t offset,
 		       int flags, struct call_origin how);
 ssize_t recorded_writev(union object_entry entry, int fd, const struct iovec *pieces, int count, off64_t offset,

@@ -2,6 +2,7 @@
 /* open*, close*, dup*, fcntl: how descriptors come and go. */
 #include <linux/close_range.h>
 #include <stdarg.h>
+#include <string.h>
 
 #include "calls.h"
 
@@ -9,20 +10,44 @@ int pidfd_getfd(int pidfd, int target, unsigned int flags); /* sys/pidfd.h, sinc
 
 /* --- open --------------------------------------------------------------------------------------------------------- */
 
-void record_opened(int fd, const char *path, int flags, mode_t mode, uint64_t entered, uint64_t left, int error,
-			struct call_origin how)
+#define PATH_ROOM 1024
+
+/*
+ * After a failed open. The kernel looks at the flags before it reads the path (build_open_flags): the path may be anything.
+ * A relative one is told from where it starts, since nothing else in the trace says what it means.
+ */
+static const char *failed_path(int directory, const char *path, char room[PATH_ROOM])
+{
+	size_t length = fault_safe_string(room, (uint64_t)path, PATH_ROOM - 1);
+
+	room[length] = 0;
+	if (room[0] && room[0] != '/') {
+		size_t start = object_directory(directory, room, PATH_ROOM - 1);
+
+		length = start ? start + fault_safe_string(room + start, (uint64_t)path, PATH_ROOM - 1 - start) : 0;
+		room[length] = 0;
+	}
+	return room;
+}
+
+void record_opened(int fd, int directory, const char *path, int flags, mode_t mode, uint64_t entered, uint64_t left,
+		   int error, struct call_origin how)
 {
 	enum vfiotape_object_kind kind = VFIOTAPE_OBJECT_NONE;
+	char room[PATH_ROOM];
 	struct ring_segment segments[2];
 	struct ring_event event;
 	struct ring_thread *ring;
 	uint32_t numbers[2] = { 0, 0 };
 
-	/* The kernel has read the path unless it says EFAULT: it may be looked at. */
-	if (fd >= 0)
+	if (fd >= 0) {
 		kind = object_kind_of_open(fd, path);
-	else if (error != EFAULT && error != ENAMETOOLONG)
+	} else {
+		path = failed_path(directory, path, room);
 		kind = object_kind_of_path(path);
+		if (unlikely(kind == VFIOTAPE_OBJECT_NONE && object_is_vfio_path(path)))
+			kind = VFIOTAPE_OBJECT_KIND_END; /* a node that there is not, under a name that we don't know */
+	}
 	if (likely(kind == VFIOTAPE_OBJECT_NONE)) {
 		if (fd >= 0)
 			object_forget(fd);
@@ -46,14 +71,14 @@ void record_opened(int fd, const char *path, int flags, mode_t mode, uint64_t en
 		.kind = VFIOTAPE_OPEN,
 		.flags = how.flags,
 	};
+	segments[0] = (struct ring_segment){ .role = VFIOTAPE_ROLE_PATH, .address = (uint64_t)path, .bytes = path };
+	if (path[0] != '/' && object_link(fd, room, PATH_ROOM) > 0)
+		segments[0].bytes = room;
+	segments[0].length = (uint32_t)strnlen(segments[0].bytes, 4096);
 	numbers[0] = kind;
-	segments[0] = (struct ring_segment){ .role = VFIOTAPE_ROLE_PATH,
-					     .length = (uint32_t)strnlen(path, 4096),
-					     .address = (uint64_t)path,
-					     .bytes = path };
 	segments[1] = (struct ring_segment){ .role = VFIOTAPE_ROLE_KIND, .length = sizeof(numbers), .bytes = numbers };
 	if (ring)
-		ring_write_with(ring, &event, segments, 2);
+		ring_write_with(ring, &event, segments, kind == VFIOTAPE_OBJECT_KIND_END ? 1 : 2);
 }
 
 #define MODE_OF(flags, mode)                                                                                           \
@@ -68,44 +93,44 @@ void record_opened(int fd, const char *path, int flags, mode_t mode, uint64_t en
 		mode_;                                                                                                 \
 	})
 
-#define OPENED(path, flags, mode_bits, call)                                                                                \
-	do {                                                                                                           \
-		uint64_t entered_ = shim_clock();                                                                      \
-		int fd_ = (call);                                                                                      \
-		uint64_t left_ = shim_clock();                                                                         \
-		int error_ = errno;                                                                                    \
-                                                                                                                       \
-		if (likely(shim_session.mode != SHIM_PASSIVE))                                                         \
-			record_opened(fd_, path, flags, mode_bits, entered_, left_, error_, ORIGIN);                        \
-		return fd_;                                                                                            \
+#define OPENED(directory, path, flags, mode_bits, call)								       \
+	do {													       \
+		uint64_t entered_ = shim_clock();								       \
+		int fd_ = (call);										       \
+		uint64_t left_ = shim_clock();									       \
+		int error_ = errno;										       \
+														       \
+		if (likely(shim_session.mode != SHIM_PASSIVE))							       \
+			record_opened(fd_, directory, path, flags, mode_bits, entered_, left_, error_, ORIGIN);	       \
+		return fd_;											       \
 	} while (0)
 
 EXPORT int open(const char *path, int flags, ...)
 {
 	mode_t mode = MODE_OF(flags, mode);
 
-	OPENED(path, flags, mode, REAL(open)(path, flags, mode));
+	OPENED(AT_FDCWD, path, flags, mode, REAL(open)(path, flags, mode));
 }
 
 EXPORT int open64(const char *path, int flags, ...)
 {
 	mode_t mode = MODE_OF(flags, mode);
 
-	OPENED(path, flags, mode, REAL(open64)(path, flags, mode));
+	OPENED(AT_FDCWD, path, flags, mode, REAL(open64)(path, flags, mode));
 }
 
 EXPORT int openat(int directory, const char *path, int flags, ...)
 {
 	mode_t mode = MODE_OF(flags, mode);
 
-	OPENED(path, flags, mode, REAL(openat)(directory, path, flags, mode));
+	OPENED(directory, path, flags, mode, REAL(openat)(directory, path, flags, mode));
 }
 
 EXPORT int openat64(int directory, const char *path, int flags, ...)
 {
 	mode_t mode = MODE_OF(flags, mode);
 
-	OPENED(path, flags, mode, REAL(openat64)(directory, path, flags, mode));
+	OPENED(directory, path, flags, mode, REAL(openat64)(directory, path, flags, mode));
 }
 
 EXPORT int __open(const char *path, int flags, ...) __attribute__((alias("open")));
@@ -113,32 +138,32 @@ EXPORT int __open64(const char *path, int flags, ...) __attribute__((alias("open
 
 EXPORT int __open_2(const char *path, int flags)
 {
-	OPENED(path, flags, 0, REAL(__open_2)(path, flags));
+	OPENED(AT_FDCWD, path, flags, 0, REAL(__open_2)(path, flags));
 }
 
 EXPORT int __open64_2(const char *path, int flags)
 {
-	OPENED(path, flags, 0, REAL(__open64_2)(path, flags));
+	OPENED(AT_FDCWD, path, flags, 0, REAL(__open64_2)(path, flags));
 }
 
 EXPORT int __openat_2(int directory, const char *path, int flags)
 {
-	OPENED(path, flags, 0, REAL(__openat_2)(directory, path, flags));
+	OPENED(directory, path, flags, 0, REAL(__openat_2)(directory, path, flags));
 }
 
 EXPORT int __openat64_2(int directory, const char *path, int flags)
 {
-	OPENED(path, flags, 0, REAL(__openat64_2)(directory, path, flags));
+	OPENED(directory, path, flags, 0, REAL(__openat64_2)(directory, path, flags));
 }
 
 EXPORT int creat(const char *path, mode_t mode)
 {
-	OPENED(path, O_CREAT | O_WRONLY | O_TRUNC, mode, REAL(creat)(path, mode));
+	OPENED(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode, REAL(creat)(path, mode));
 }
 
 EXPORT int creat64(const char *path, mode_t mode)
 {
-	OPENED(path, O_CREAT | O_WRONLY | O_TRUNC, mode, REAL(creat64)(path, mode));
+	OPENED(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode, REAL(creat64)(path, mode));
 }
 
 int recorded_openat(int directory, const char *path, int flags, mode_t mode, struct call_origin how)
@@ -149,7 +174,7 @@ int recorded_openat(int directory, const char *path, int flags, mode_t mode, str
 	int error = errno;
 
 	/* Without O_CREAT the kernel doesn't look at it, and a caller of syscall(2) need not have given it. */
-	record_opened(fd, path, flags, flags & (O_CREAT | __O_TMPFILE) ? mode : 0, entered, left, error, how);
+	record_opened(fd, directory, path, flags, flags & (O_CREAT | __O_TMPFILE) ? mode : 0, entered, left, error, how);
 	return fd;
 }
 

@@ -232,16 +232,18 @@ static size_t vector_length(const struct iovec *pieces, int count, ssize_t resul
 	do {                                                                                                           \
 		struct io_call call;                                                                                   \
 		bool recording = io_begin(&call, entry, fd, op_kind,                                                   \
-					  offset == -1 ? position_of(entry, fd) : (uint64_t)offset, 0, how);           \
+					  offset == AT_POSITION ? position_of(entry, fd) : (uint64_t)offset, 0, how);  \
 		struct iovec room[VECTOR_ROOM];                                                                        \
 		const struct iovec *where = reachable(pieces, count, room);                                            \
 		ssize_t result;                                                                                        \
                                                                                                                        \
 		if (flags)                                                                                             \
-			result = IS_RAW(how) ? LIBC_RESULT(raw6(flagged_nr, fd, (long)where, count, (long)offset, 0,  \
+			result = IS_RAW(how) ? LIBC_RESULT(raw6(flagged_nr, fd, (long)where, count,                   \
+								offset == AT_POSITION ? -1 : (long)offset, 0,         \
 								flags)) :                                              \
-					       REAL(flagged)(fd, where, count, offset, flags);                        \
-		else if (offset == -1)                                                                                 \
+					       REAL(flagged)(fd, where, count, offset == AT_POSITION ? -1 : offset,   \
+							     flags);                                                  \
+		else if (offset == AT_POSITION)                                                                        \
 			result = PERFORM(how, plain, plain_nr, fd, where, count);                                     \
 		else                                                                                                   \
 			result = PERFORM(how, at, at_nr, fd, where, count, offset);                                   \
@@ -354,6 +356,17 @@ EXPORT ssize_t __pread64_chk(int fd, void *buffer, size_t count, off64_t offset,
 EXPORT ssize_t __pread_chk(int fd, void *buffer, size_t count, off_t offset, size_t size)
 	__attribute__((alias("__pread64_chk")));
 
+/* An offset of the driver's: -1 is an error to preadv, and the file position to preadv2. */
+ALWAYS_INLINE off64_t given(off64_t offset)
+{
+	return offset == AT_POSITION ? -1 : offset;
+}
+
+ALWAYS_INLINE off64_t given2(off64_t offset)
+{
+	return offset == -1 ? AT_POSITION : offset == AT_POSITION ? AT_POSITION + 1 : offset;
+}
+
 /* On any descriptor: the pieces may lie in a watched BAR. */
 #define REACHING(name, fd, pieces, ...)                                                                                \
 	({                                                                                                             \
@@ -375,44 +388,37 @@ long reaching_syscall(long number, long a, long b, long c, long d, long e, long 
 
 EXPORT ssize_t readv(int fd, const struct iovec *pieces, int count)
 {
-	IF_IO(fd, recorded_readv(entry, fd, pieces, count, -1, 0, ORIGIN));
+	IF_IO(fd, recorded_readv(entry, fd, pieces, count, AT_POSITION, 0, ORIGIN));
 	return REACHING(readv, fd, pieces, count);
 }
 
 EXPORT ssize_t writev(int fd, const struct iovec *pieces, int count)
 {
-	IF_IO(fd, recorded_writev(entry, fd, pieces, count, -1, 0, ORIGIN));
+	IF_IO(fd, recorded_writev(entry, fd, pieces, count, AT_POSITION, 0, ORIGIN));
 	return REACHING(writev, fd, pieces, count);
 }
 
 EXPORT ssize_t preadv64(int fd, const struct iovec *pieces, int count, off64_t offset)
 {
-	union object_entry entry = object_of(fd);
-
-	/* -1 is an error here, and the file position in preadv2. */
-	if (unlikely((entry.fd.flags & OBJECT_IO) && offset != -1))
-		return recorded_readv(entry, fd, pieces, count, offset, 0, ORIGIN);
+	IF_IO(fd, recorded_readv(entry, fd, pieces, count, given(offset), 0, ORIGIN));
 	return REACHING(preadv64, fd, pieces, count, offset);
 }
 
 EXPORT ssize_t pwritev64(int fd, const struct iovec *pieces, int count, off64_t offset)
 {
-	union object_entry entry = object_of(fd);
-
-	if (unlikely((entry.fd.flags & OBJECT_IO) && offset != -1))
-		return recorded_writev(entry, fd, pieces, count, offset, 0, ORIGIN);
+	IF_IO(fd, recorded_writev(entry, fd, pieces, count, given(offset), 0, ORIGIN));
 	return REACHING(pwritev64, fd, pieces, count, offset);
 }
 
 EXPORT ssize_t preadv64v2(int fd, const struct iovec *pieces, int count, off64_t offset, int flags)
 {
-	IF_IO(fd, recorded_readv(entry, fd, pieces, count, offset, flags, ORIGIN));
+	IF_IO(fd, recorded_readv(entry, fd, pieces, count, given2(offset), flags, ORIGIN));
 	return REACHING(preadv64v2, fd, pieces, count, offset, flags);
 }
 
 EXPORT ssize_t pwritev64v2(int fd, const struct iovec *pieces, int count, off64_t offset, int flags)
 {
-	IF_IO(fd, recorded_writev(entry, fd, pieces, count, offset, flags, ORIGIN));
+	IF_IO(fd, recorded_writev(entry, fd, pieces, count, given2(offset), flags, ORIGIN));
 	return REACHING(pwritev64v2, fd, pieces, count, offset, flags);
 }
 

@@ -116,7 +116,7 @@ static long recorded_openat2(long directory, const char *path, const void *open_
 	int error = errno;
 
 	fault_safe_copy(settings, (uint64_t)open_how, sizeof(settings));
-	record_opened(fd, path, (int)settings[0], (mode_t)settings[1], entered, left, error, how);
+	record_opened(fd, (int)directory, path, (int)settings[0], (mode_t)settings[1], entered, left, error, how);
 	return fd;
 }
 
@@ -175,17 +175,17 @@ __attribute__((used)) long shim_syscall_recorded(long number, long a, long b, lo
 	case SYS_pwrite64:
 		return IO(recorded_pwrite, (const void *)b, (size_t)c, d);
 	case SYS_readv:
-		return IO(recorded_readv, (const struct iovec *)b, (int)c, -1, 0);
+		return IO(recorded_readv, (const struct iovec *)b, (int)c, AT_POSITION, 0);
 	case SYS_writev:
-		return IO(recorded_writev, (const struct iovec *)b, (int)c, -1, 0);
+		return IO(recorded_writev, (const struct iovec *)b, (int)c, AT_POSITION, 0);
 	case SYS_preadv:
-		return IO(recorded_readv, (const struct iovec *)b, (int)c, d, 0);
+		return IO(recorded_readv, (const struct iovec *)b, (int)c, d == AT_POSITION ? -1 : d, 0);
 	case SYS_pwritev:
-		return IO(recorded_writev, (const struct iovec *)b, (int)c, d, 0);
+		return IO(recorded_writev, (const struct iovec *)b, (int)c, d == AT_POSITION ? -1 : d, 0);
 	case SYS_preadv2:
-		return IO(recorded_readv, (const struct iovec *)b, (int)c, d, (int)f);
+		return IO(recorded_readv, (const struct iovec *)b, (int)c, d == -1 ? AT_POSITION : d, (int)f);
 	case SYS_pwritev2:
-		return IO(recorded_writev, (const struct iovec *)b, (int)c, d, (int)f);
+		return IO(recorded_writev, (const struct iovec *)b, (int)c, d == -1 ? AT_POSITION : d, (int)f);
 	case SYS_lseek:
 		return object_of((int)a).fd.kind == VFIOTAPE_OBJECT_EVENTFD ? LIBC_RESULT(raw3(number, a, b, c)) :
 									      IO(recorded_lseek, b, (int)c);

@@ -61,7 +61,7 @@ static int device(void)
 
 static void files(void)
 {
-	int fd = device(), null;
+	int fd = device(), null, relative;
 
 	assert(open("/dev/vfio/99", O_RDWR) == -1 && errno == ENOENT);
 	assert(open64("/dev/vfio/vfio99", O_RDWR) == -1 && errno == ENOENT);
@@ -74,6 +74,14 @@ static void files(void)
 	assert(__openat64_2(AT_FDCWD, "/dev/vfio/2", O_RDWR) == -1);
 	assert(syscall(SYS_openat, AT_FDCWD, "/dev/vfio/3", O_RDWR) == -1 && errno == ENOENT);
 	assert(open((const char *)8, O_RDWR) == -1 && errno == EFAULT);
+	/* The kernel looks at the flags first, and the path may be anything. */
+	assert(open(nowhere, O_TMPFILE | O_RDONLY, 0600) == -1 && errno == EINVAL);
+	assert(syscall(SYS_openat2, AT_FDCWD, NULL, NULL, 0L) == -1 && errno == EINVAL);
+	relative = open("/sys/bus/pci", O_PATH | O_DIRECTORY);
+	assert(relative >= 0 && openat(relative, "devices/none", O_RDONLY) == -1 && errno == ENOENT);
+	null = openat(relative, "drivers_autoprobe", O_RDONLY);
+	assert(null >= 0 && close(null) == 0 && close(relative) == 0);
+	assert(chdir("/dev") == 0 && open("vfio/98", O_RDWR) == -1);
 	null = open("/dev/null", O_RDWR);
 	assert(null >= 0 && close(null) == 0);
 	null = open("/proc/self/pagemap", O_RDONLY);
@@ -133,6 +141,11 @@ static void io(void)
 	assert(pread(fd, nowhere, 4, 0) == -1 && errno == EFAULT);
 	assert(pread(fd, &word, 4, -1) == -1 && errno == EINVAL);
 	assert(readv(fd, nowhere, 2) == -1 && errno == EFAULT);
+	/* -1 is no place to preadv; to preadv2 it is where the file stands. */
+	assert(syscall(SYS_preadv, fd, pieces, 2L, -1L, 0L) == -1 && errno == EINVAL);
+	assert(preadv(fd, pieces, 2, -1) == -1 && errno == EINVAL);
+	assert(preadv2(fd, pieces, 2, -1, 0) == 12 && preadv2(fd, pieces, 2, -1, RWF_HIPRI) == 12);
+	assert(syscall(SYS_preadv2, fd, pieces, 2L, -1L, 0L, 0L) == 12);
 	errno = 77;
 	assert(pread(fd, &word, 4, 0) == 4 && errno == 77);
 }
