@@ -39,31 +39,48 @@ export function touchedRegisters(
       at++;
       continue;
     }
-    found.push(touched(placed, at, end, value >> BigInt((at - offset) * 8)));
+    found.push(new Touched(placed, at, end, value >> BigInt((at - offset) * 8)));
     at = placed.start + placed.register.width;
   }
   return found;
 }
 
-function touched(
-  { register, start, name }: PlacedRegister,
-  from: number,
-  end: number,
-  value: bigint,
-): TouchedRegister {
-  const bytes = Math.min(start + register.width, end) - from;
-  const held = BigInt.asUintN(bytes * 8, value);
-  const whole = bytes === register.width;
-  const low = (from - start) * 8;
-  const shown = whole ? name : `${name}[${low + bytes * 8 - 1}:${low}]`;
-  return {
-    name: shown,
-    value: held,
-    width: bytes,
-    // Only JSON and rules ask for it.
-    get fields() {
-      return registerFields(register, held, low, bytes * 8);
-    },
-    text: `${shown} = ${hexWidth(held, bytes)}${fieldsText(register, held, low, bytes * 8)}`,
-  };
+/** The same as text: ` Command = 0x0006 MEM=1, Status = 0x0010`; empty where there is no register. */
+export function touchedText(lookup: RegisterLookup, offset: number, width: number, value: bigint): string {
+  const placed = lookup(offset);
+  if (placed !== undefined && placed.start === offset && placed.register.width === width) {
+    return ` ${placed.name} = ${hexWidth(value, width)}${fieldsText(placed.register, value)}`;
+  }
+  let text = '';
+  for (const touched of touchedRegisters(lookup, offset, width, value)) {
+    text += text === '' ? ` ${touched.text}` : `, ${touched.text}`;
+  }
+  return text;
+}
+
+/** A class, not a literal: an accessor in a literal costs V8 a hidden class for each object. */
+class Touched implements TouchedRegister {
+  readonly name: string;
+  readonly value: bigint;
+  readonly width: number;
+  readonly #register: Register;
+  readonly #low: number;
+
+  constructor({ register, start, name }: PlacedRegister, from: number, end: number, value: bigint) {
+    this.width = Math.min(start + register.width, end) - from;
+    this.value = BigInt.asUintN(this.width * 8, value);
+    this.#register = register;
+    this.#low = (from - start) * 8;
+    const whole = this.width === register.width;
+    this.name = whole ? name : `${name}[${this.#low + this.width * 8 - 1}:${this.#low}]`;
+  }
+
+  get fields(): Readonly<Record<string, bigint>> {
+    return registerFields(this.#register, this.value, this.#low, this.width * 8);
+  }
+
+  get text(): string {
+    const fields = fieldsText(this.#register, this.value, this.#low, this.width * 8);
+    return `${this.name} = ${hexWidth(this.value, this.width)}${fields}`;
+  }
 }

@@ -48,17 +48,22 @@ export class DeviceRegisters {
 
   /** Whether the layout depends on the register at this offset. */
   isLayout(region: number, offset: number): boolean {
-    const layout = this.#map?.layoutRegisters;
-    return layout?.some((place) => place[0] === region && place[1] === offset) ?? false;
+    return this.#layoutMask(region, offset) !== undefined;
   }
 
   /** The driver read this. */
   learn(region: number, offset: number, width: number, value: bigint): void {
-    if (!this.isLayout(region, offset)) return;
+    const mask = this.#layoutMask(region, offset);
+    if (mask === undefined) return;
     const key = `${region}:${offset}:${width}`;
-    if (this.#seen.get(key) === value) return;
-    this.#seen.set(key, value);
-    this.#lookups.clear();
+    const held = value & mask;
+    if ((this.#seen.get(key) ?? 0n) !== held) this.#lookups.clear();
+    this.#seen.set(key, held);
+  }
+
+  #layoutMask(region: number, offset: number): bigint | undefined {
+    const layout = this.#map?.layoutRegisters;
+    return layout?.find((place) => place.region === region && place.offset === offset)?.mask;
   }
 
   #build(region: number): RegisterLookup {

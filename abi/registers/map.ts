@@ -40,6 +40,12 @@ export interface RegisterBlock {
 /** Reads what the driver was seen to read; undefined where it has not. */
 export type SeenReader = (region: number, offset: number, width: 4 | 8) => bigint | undefined;
 
+export interface LayoutRegister {
+  readonly region: number;
+  readonly offset: number;
+  readonly mask: bigint;
+}
+
 export interface RegisterMap {
   readonly name: string;
   /** The document that the registers are from. */
@@ -47,8 +53,8 @@ export interface RegisterMap {
   readonly match: readonly DeviceMatch[];
   /** A function where the layout depends on a register (NVMe's doorbell stride): it is asked again when that is read. */
   readonly blocks: readonly RegisterBlock[] | ((seen: SeenReader) => readonly RegisterBlock[]);
-  /** Offsets whose values the layout depends on: [region, offset]. */
-  readonly layoutRegisters?: readonly (readonly [region: number, offset: number])[];
+  /** Registers that the layout depends on, and by which of their bits. */
+  readonly layoutRegisters?: readonly LayoutRegister[];
 }
 
 export function matches(match: DeviceMatch, device: DeviceIdentity): boolean {

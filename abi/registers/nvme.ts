@@ -81,8 +81,8 @@ export const NVME: RegisterMap = {
   source: 'NVM Express Base Specification 1.4, 3.1',
   match: [{ classCode: 0x010802 }],
   layoutRegisters: [
-    [0, CAP],
-    [0, CAP + 4],
+    { region: 0, offset: CAP, mask: 0xf_0000_0000n },
+    { region: 0, offset: CAP + 4, mask: 0xfn },
   ],
   blocks: (seen) => {
     // A driver may read CAP as two halves (3.1): DSTRD is in the upper one.

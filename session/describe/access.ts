@@ -3,7 +3,7 @@
 
 import { type Part, part } from '../../abi/ioctl.js';
 import { EVENTFD, isDevice } from '../../abi/object-kinds.js';
-import { type TouchedRegister, touchedRegisters } from '../../abi/register-access.js';
+import { type TouchedRegister, touchedRegisters, touchedText } from '../../abi/register-access.js';
 import { hex, hexBytes, hexWidth } from '../../abi/text.js';
 import { regionName } from '../../abi/vfio/regions.js';
 import { type Event, EventFlag, EventKind, PayloadRole } from '../../traces/model.js';
@@ -55,14 +55,11 @@ function describeRegionTransfer(device: DeviceState, place: RegionPlace, event: 
   const region = regionName(place.index);
   const count = moved(event);
   const { offset } = place;
+  const narrow = count >= 1 && count <= 8;
+  const value = narrow ? BigInt.asUintN(count * 8, event.value) : 0n;
   let text = `${op} ${region}+${hex(offset)}`;
-  let registers: readonly TouchedRegister[] | undefined;
-  if (count >= 1 && count <= 8) {
-    const value = BigInt.asUintN(count * 8, event.value);
-    if (offset <= LAST_NAMED) {
-      registers = touchedRegisters(device.lookup(place.index), Number(offset), count, value);
-    }
-    text += valueText(registers, value, count);
+  if (narrow) {
+    text += valueText(device, place.index, offset, count, value);
     if (event.errno === 0 && event.op !== count) text += ` (${event.result} of ${event.op} bytes)`;
   } else {
     text +=
@@ -72,23 +69,78 @@ function describeRegionTransfer(device: DeviceState, place: RegionPlace, event: 
     const bytes = payloadBytes(event, PayloadRole.DATA);
     if (bytes !== undefined && bytes.length > 0) text += ` = ${hexBytes(bytes)}`;
   }
-  return {
-    op,
-    text,
-    result: failure(event),
-    parts: NO_PARTS,
-    region,
-    offset,
-    known: true,
-    ...(registers && { registers }),
-  };
+  const bytes = narrow ? count : 0;
+  return new Access(op, text, failure(event), device, place.index, offset, bytes, value);
 }
 
-function valueText(registers: readonly TouchedRegister[] | undefined, value: bigint, width: number): string {
-  if (registers === undefined || registers.length === 0) return ` = ${hexWidth(value, width)}`;
-  let text = ` ${(registers[0] as TouchedRegister).text}`;
-  for (let i = 1; i < registers.length; i++) text += `, ${(registers[i] as TouchedRegister).text}`;
-  return text;
+/** Of a region; its registers are looked up only where the text is not enough: a filter by register, JSON. */
+class Access implements Description {
+  readonly op: string;
+  readonly text: string;
+  readonly result: string | undefined;
+  readonly parts = NO_PARTS;
+  readonly known = true;
+  readonly offset: bigint;
+  readonly #device: DeviceState | undefined;
+  readonly #index: number;
+  readonly #width: number;
+  readonly #value: bigint;
+
+  /** `width` is 0 when the bytes are too many for registers. */
+  constructor(
+    op: string,
+    text: string,
+    result: string | undefined,
+    device: DeviceState | undefined,
+    index: number,
+    offset: bigint,
+    width: number,
+    value: bigint,
+  ) {
+    this.op = op;
+    this.text = text;
+    this.result = result;
+    this.offset = offset;
+    this.#device = device;
+    this.#index = index;
+    this.#width = width;
+    this.#value = value;
+  }
+
+  get region(): string {
+    return regionName(this.#index);
+  }
+
+  get registers(): readonly TouchedRegister[] | undefined {
+    return this.#width === 0
+      ? undefined
+      : registersAt(this.#device, this.#index, this.offset, this.#width, this.#value);
+  }
+}
+
+function registersAt(
+  device: DeviceState | undefined,
+  region: number,
+  offset: bigint,
+  width: number,
+  value: bigint,
+): readonly TouchedRegister[] | undefined {
+  if (device === undefined || offset > LAST_NAMED) return undefined;
+  return touchedRegisters(device.lookup(region), Number(offset), width, value);
+}
+
+function valueText(
+  device: DeviceState | undefined,
+  region: number,
+  offset: bigint,
+  width: number,
+  value: bigint,
+): string {
+  const text =
+    device === undefined || offset > LAST_NAMED
+      ? ''
+      : touchedText(device.lookup(region), Number(offset), width, value);
+  return text === '' ? ` = ${hexWidth(value, width)}` : text;
 }
 
 function describeEventfdTransfer(session: Session, event: Event): Description {
@@ -132,35 +184,19 @@ export function describeAccess(session: Session, event: Event): Description {
   const value = BigInt.asUintN(bytes * 8, event.value);
   const intent = (event.flags & EventFlag.INTENT) !== 0;
   const unknown = (event.flags & EventFlag.UNKNOWN) !== 0;
+  const device = width > 8 ? undefined : session.device(event.object);
   let text = `${op} ${region}+${hex(offset)}`;
-  let registers: readonly TouchedRegister[] | undefined;
   if (width > 8) {
     const data = payloadBytes(event, PayloadRole.DATA);
     text += ` ${width} bytes${data === undefined ? '' : ` = ${hexBytes(data, 64)}`}`;
-  } else {
-    const device = offset <= LAST_NAMED ? session.device(event.object) : undefined;
-    if (device !== undefined)
-      registers = touchedRegisters(device.lookup(index), Number(offset), bytes, value);
+  } else if (event.kind !== EventKind.UPDATE && (unknown || (intent && event.kind === EventKind.LOAD))) {
     // What was not seen has no value to show, but a name.
-    const unseen =
-      event.kind === EventKind.UPDATE ? false : unknown || (intent && event.kind === EventKind.LOAD);
-    if (unseen) {
-      text += registers?.map(({ name }) => ` ${name}`).join(',') ?? '';
-      text += unknown ? ' = unknown' : ` ${width} bytes`;
-    } else text += valueText(registers, value, bytes);
-  }
+    const names = registersAt(device, index, offset, bytes, value)?.map(({ name }) => ` ${name}`);
+    text += `${names?.join(',') ?? ''}${unknown ? ' = unknown' : ` ${width} bytes`}`;
+  } else text += valueText(device, index, offset, bytes, value);
   if (event.kind === EventKind.UPDATE) {
     text += unknown ? ' was unknown' : ` was ${hexWidth(BigInt.asUintN(bytes * 8, event.result), bytes)}`;
   }
   if (intent) text += ' never completed';
-  return {
-    op,
-    text,
-    result: undefined,
-    parts: NO_PARTS,
-    region,
-    offset,
-    known: true,
-    ...(registers && { registers }),
-  };
+  return new Access(op, text, undefined, device, index, offset, bytes, value);
 }

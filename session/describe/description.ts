@@ -15,7 +15,7 @@ export interface Description {
   /** Where in a device: of accesses and mappings. */
   readonly region?: string;
   readonly offset?: bigint;
-  readonly registers?: readonly TouchedRegister[];
+  readonly registers?: readonly TouchedRegister[] | undefined;
   /** False when no table knows the call. */
   readonly known: boolean;
 }
