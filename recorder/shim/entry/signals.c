@@ -32,10 +32,37 @@ static int shared_sigaction(int number, const struct sigaction *act, struct siga
 	return (int)LIBC_RESULT(result);
 }
 
+/*
+ * The handler of another signal may touch a BAR: the watcher's signals stay deliverable while it runs. What was left out
+ * of its mask is told to who asks for it.
+ */
+static uint64_t left_out[_NSIG];
+
+static int amended_sigaction(int number, const struct sigaction *act, struct sigaction *old)
+{
+	uint64_t before = number > 0 && number < _NSIG ? left_out[number] : 0, mask = 0;
+	struct sigaction amended;
+	int result;
+
+	if (act) {
+		amended = *act;
+		memcpy(&mask, &amended.sa_mask, sizeof(mask));
+		*(uint64_t *)&amended.sa_mask = mmio_mask(mask);
+	}
+	result = REAL(sigaction)(number, act ? &amended : NULL, old);
+	if (result == 0 && old)
+		*(uint64_t *)&old->sa_mask |= before;
+	if (result == 0 && act)
+		left_out[number] = mask & ~mmio_mask(mask);
+	return result;
+}
+
 EXPORT int sigaction(int number, const struct sigaction *act, struct sigaction *old)
 {
 	if (SHARED(number))
 		return shared_sigaction(number, act, old);
+	if (watcher_watching())
+		return amended_sigaction(number, act, old);
 	return REAL(sigaction)(number, act, old);
 }
 
@@ -149,9 +176,17 @@ long shared_signal_call(long number, long a, long b, long c, long d)
 {
 	uint64_t mask;
 
-	if (!watcher_watching() || (number == SYS_rt_sigsuspend ? b : d) != 8 ||
-	    (number == SYS_rt_sigaction && !mmio_owns_signal((int)a)))
+	struct mmio_kernel_sigaction act;
+
+	if (!watcher_watching() || (number == SYS_rt_sigsuspend ? b : d) != 8)
 		return LIBC_RESULT(raw4(number, a, b, c, d));
+	if (number == SYS_rt_sigaction && !mmio_owns_signal((int)a)) {
+		if (b && fault_safe_copy(&act, (uint64_t)b, sizeof(act)) == sizeof(act)) {
+			act.mask = mmio_mask(act.mask);
+			b = (long)&act;
+		}
+		return LIBC_RESULT(raw4(number, a, b, c, d));
+	}
 	if (number == SYS_rt_sigaction)
 		return LIBC_RESULT(raw_sigaction((int)a, (uint64_t)b, (uint64_t)c));
 	if (number == SYS_rt_sigprocmask)

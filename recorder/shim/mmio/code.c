@@ -82,8 +82,10 @@ static bool take(uint64_t at, size_t length)
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	if (raw_failed(got))
 		return false;
-	if ((uint64_t)got == at)
+	if ((uint64_t)got == at) {
+		raw3(SYS_munlock, got, (long)length, 0); /* after mlockall: not on the driver's account */
 		return true;
+	}
 	raw_munmap((void *)got, length); /* a kernel before 4.17 takes the flag for a hint */
 	return false;
 }

@@ -167,6 +167,15 @@ struct mmio_site *mmio_site_of_trampoline(uint64_t address);
 void mmio_site_index_trampoline(struct mmio_site *site);
 
 /* The lock of everything that changes. Taken with all asynchronous signals blocked; the owner is known, for fork. */
+/* On a page that a forked child gets zeroed, however it was forked: there, nobody holds a lock. */
+struct mmio_wiped {
+	uint32_t held;
+	uint32_t tid;
+	uint64_t mask;
+	uint32_t stepping; /* one step on an open page at a time */
+} __attribute__((aligned(4096)));
+extern struct mmio_wiped mmio_wiped;
+
 void mmio_lock(void);
 void mmio_unlock(void);
 bool mmio_lock_is_mine(void);
@@ -291,6 +300,8 @@ bool mmio_step_held(const siginfo_t *info);
 #define OWNED_SIGNALS (SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGTRAP))
 
 bool mmio_signals_start(void);
+/* What came while it could not be delivered, and now can. */
+void mmio_send_pending(void);
 /* Gives a fault, or a signal that somebody sent, to the driver as its own. The context is the driver's. */
 void mmio_deliver(int signal, siginfo_t *info, ucontext_t *context);
 

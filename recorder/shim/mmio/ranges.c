@@ -216,19 +216,28 @@ static bool add_recorded(const struct mmio_range *run, uint32_t region, uint64_t
 	return true;
 }
 
+/* With guard pages where there is room for them (after mlockall they count as locked memory until they are let off). */
 static uint64_t make_alias(size_t length, int prot, int flags, int fd, uint64_t offset)
 {
-	uint64_t whole = length + 2 * PAGE;
+	uint64_t whole = length + 2 * PAGE, alias;
 	long reserved = (long)raw_mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	uint64_t alias = (uint64_t)reserved + PAGE;
 	uint32_t slot = 0;
 
-	if (raw_failed(reserved))
-		return 0;
 	while (slot < RESERVATIONS_MAX && reservations[slot].start)
 		slot++;
-	if (slot == RESERVATIONS_MAX ||
-	    raw_failed((long)raw_mmap((void *)alias, length, prot, (flags & MAP_TYPE) | MAP_FIXED, fd, offset))) {
+	if (slot == RESERVATIONS_MAX)
+		return 0;
+	if (raw_failed(reserved)) {
+		alias = (uint64_t)raw_mmap(NULL, length, prot, flags & MAP_TYPE, fd, offset);
+		if (raw_failed((long)alias))
+			return 0;
+		reservations[slot].start = alias;
+		reservations[slot].end = alias + length;
+		return alias;
+	}
+	raw3(SYS_munlock, reserved, (long)whole, 0);
+	alias = (uint64_t)reserved + PAGE;
+	if (raw_failed((long)raw_mmap((void *)alias, length, prot, (flags & MAP_TYPE) | MAP_FIXED, fd, offset))) {
 		raw_munmap((void *)reserved, whole);
 		return 0;
 	}

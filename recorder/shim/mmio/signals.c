@@ -122,7 +122,7 @@ uint64_t mmio_mask(uint64_t set)
 	return mmio_watching() ? set & ~OWNED_SIGNALS : set;
 }
 
-static void send_pending(void)
+void mmio_send_pending(void)
 {
 	uint64_t now = pending & ~blocked;
 
@@ -146,8 +146,7 @@ long mmio_sigprocmask(int how, const uint64_t *set, uint64_t *old)
 			blocked &= ~asked;
 		else
 			blocked = asked & OWNED_SIGNALS;
-		if (pending & ~blocked)
-			send_pending();
+		mmio_send_pending();
 	}
 	if (old)
 		*old = kernel_old | before;
@@ -214,7 +213,8 @@ void mmio_deliver(int signal, siginfo_t *info, ucontext_t *context)
 	bool sent = info->si_code <= 0;
 
 	mmio_counters.delivered++;
-	if (sent && blocked & SIGNAL_BIT(signal)) {
+	/* A handler of the driver's may touch a BAR: not while this thread is in the middle of a change. */
+	if (sent && (blocked & SIGNAL_BIT(signal) || mmio_lock_is_mine())) {
 		pending |= SIGNAL_BIT(signal);
 		return;
 	}

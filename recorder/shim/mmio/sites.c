@@ -98,17 +98,16 @@ struct mmio_site *mmio_site_of_trampoline(uint64_t address)
 
 /* --- the lock ------------------------------------------------------------------------------------------------------- */
 
-/* On a page that a forked child gets zeroed, however it was forked: there, nobody holds the lock. */
-static struct { uint32_t held, tid; uint64_t mask; } __attribute__((aligned(4096))) lock;
+struct mmio_wiped mmio_wiped;
 
 void mmio_lock_reset(void)
 {
-	raw_madvise(&lock, PAGE, MADV_WIPEONFORK);
+	raw_madvise(&mmio_wiped, sizeof(mmio_wiped), MADV_WIPEONFORK);
 }
 
 bool mmio_lock_is_mine(void)
 {
-	return lock.held && lock.tid == (uint32_t)raw_gettid();
+	return mmio_wiped.held && mmio_wiped.tid == (uint32_t)raw_gettid();
 }
 
 void mmio_lock(void)
@@ -116,17 +115,18 @@ void mmio_lock(void)
 	uint64_t all = ~OWNED_SIGNALS, mask = 0;
 
 	raw4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&mask, 8);
-	while (__atomic_exchange_n(&lock.held, 1, __ATOMIC_ACQUIRE))
+	while (__atomic_exchange_n(&mmio_wiped.held, 1, __ATOMIC_ACQUIRE))
 		raw3(SYS_sched_yield, 0, 0, 0);
-	lock.tid = (uint32_t)raw_gettid();
-	lock.mask = mask;
+	mmio_wiped.tid = (uint32_t)raw_gettid();
+	mmio_wiped.mask = mask;
 }
 
 void mmio_unlock(void)
 {
-	uint64_t mask = lock.mask;
+	uint64_t mask = mmio_wiped.mask;
 
-	lock.tid = 0;
-	__atomic_store_n(&lock.held, 0, __ATOMIC_RELEASE);
+	mmio_wiped.tid = 0;
+	__atomic_store_n(&mmio_wiped.held, 0, __ATOMIC_RELEASE);
 	raw4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, 8);
+	mmio_send_pending();
 }

@@ -15,7 +15,6 @@
 #define TRAP_FLAG 0x100
 
 static struct {
-	uint32_t busy;     /* one step in place at a time */
 	int32_t key;       /* -2: not tried yet, -1: there are none */
 	uint32_t pkru_at;  /* in the signal frame's extended state */
 	uint32_t holding, hold_pid, held;
@@ -35,6 +34,9 @@ void mmio_step_start(void)
 {
 	uint32_t a, b, c, d;
 
+	__cpuid(1, a, b, c, d);
+	if (!(c & 1u << 27))
+		return;
 	__cpuid_count(0xd, 9, a, b, c, d);
 	shared.pkru_at = a ? b : 0;
 }
@@ -196,7 +198,7 @@ static void let_others_go(void)
 
 static bool hold_others(void)
 {
-	static int tids[HELD_MAX]; /* under shared.busy */
+	static int tids[HELD_MAX]; /* under mmio_wiped.stepping */
 	static uint32_t request;
 	int count = 0, before = -1;
 
@@ -248,7 +250,7 @@ static uint8_t kind_of(const struct mmio_insn *insn)
 
 static void enter_place(void)
 {
-	while (__atomic_exchange_n(&shared.busy, 1, __ATOMIC_ACQUIRE))
+	while (__atomic_exchange_n(&mmio_wiped.stepping, 1, __ATOMIC_ACQUIRE))
 		raw_nanosleep(20000);
 }
 
@@ -272,7 +274,7 @@ static bool open_in_place(uint64_t address, bool straddles, ucontext_t *context)
 		mmio_counters.stepped_held++;
 		return true;
 	}
-	__atomic_store_n(&shared.busy, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&mmio_wiped.stepping, 0, __ATOMIC_RELEASE);
 	return false;
 }
 
@@ -328,12 +330,12 @@ static void close_step(ucontext_t *context)
 		break;
 	case MMIO_TIER_KEY:
 		close_key(context);
-		__atomic_store_n(&shared.busy, 0, __ATOMIC_RELEASE);
+		__atomic_store_n(&mmio_wiped.stepping, 0, __ATOMIC_RELEASE);
 		break;
 	default:
 		raw3(SYS_mprotect, (long)step.page, (long)step.pages, PROT_NONE);
 		let_others_go();
-		__atomic_store_n(&shared.busy, 0, __ATOMIC_RELEASE);
+		__atomic_store_n(&mmio_wiped.stepping, 0, __ATOMIC_RELEASE);
 		break;
 	}
 	step.site = NULL;

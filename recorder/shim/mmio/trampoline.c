@@ -806,11 +806,18 @@ __asm__(".pushsection .text\n"
 	"	movq %rax, 544(%rsp)\n	movq %rax, 552(%rsp)\n	movq %rax, 560(%rsp)\n	movq %rax, 568(%rsp)\n"
 	"	movl mmio_xsave_mask(%rip), %eax\n"
 	"	xorl %edx, %edx\n"
+	"	testl %eax, %eax\n"
+	"	jz 1f\n"
 	"	xsave64 (%rsp)\n"
 	"	callq *%rcx\n"
 	"	movl mmio_xsave_mask(%rip), %eax\n"
 	"	xorl %edx, %edx\n"
 	"	xrstor64 (%rsp)\n"
+	"	jmp 2f\n"
+	"1:	fxsave64 (%rsp)\n"
+	"	callq *%rcx\n"
+	"	fxrstor64 (%rsp)\n"
+	"2:\n"
 	"	leaq -64(%rbp), %rsp\n"
 	"	popfq\n	popq %r11\n	popq %r10\n	popq %r9\n	popq %r8\n	popq %rdi\n	popq %rsi\n	popq %rcx\n"
 	"	popq %rbp\n"
@@ -821,10 +828,13 @@ void mmio_trampoline_start(void)
 {
 	uint32_t a, b, c, d, enabled;
 
+	mmio_xsave_size = 576;
+	__cpuid(1, a, b, c, d);
+	if (!(c & 1u << 27)) /* OSXSAVE: without it fxsave has all there is */
+		return;
 	/* x87, SSE, AVX, AVX-512: the rest (AMX, protection keys) C code doesn't touch. */
 	__asm__ volatile("xgetbv" : "=a"(enabled), "=d"(d) : "c"(0));
 	mmio_xsave_mask = enabled & 0xe7u;
-	mmio_xsave_size = 576;
 	for (uint32_t component = 2; component <= 7; component++) {
 		if (!(mmio_xsave_mask & 1u << component))
 			continue;

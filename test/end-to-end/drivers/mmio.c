@@ -583,6 +583,16 @@ static void on_trap(int number, siginfo_t *info, void *context)
 	traps++;
 }
 
+FRESH_STORE(5)
+
+static void on_usr1(int number, siginfo_t *info, void *context)
+{
+	(void)number;
+	(void)info;
+	(void)context;
+	fresh_store5(bar + 0x700 - 20, 0x1234);
+}
+
 static void masks(void)
 {
 	struct sigaction act = { .sa_sigaction = on_trap, .sa_flags = SA_SIGINFO };
@@ -598,6 +608,13 @@ static void masks(void)
 	touch(2);
 	__asm__ volatile("int3");
 	CHECK(traps == 2);
+	/* A handler that runs with everything blocked, and meets a new site. */
+	act.sa_sigaction = on_usr1;
+	act.sa_mask = all;
+	CHECK(sigaction(SIGUSR1, &act, NULL) == 0 && sigaction(SIGUSR1, NULL, &act) == 0);
+	CHECK(sigismember(&act.sa_mask, SIGSEGV) && sigismember(&act.sa_mask, SIGTERM));
+	CHECK(raise(SIGUSR1) == 0 && load64(bar + 0x700) == 0x1234);
+	count += 2;
 	CHECK(ppoll(NULL, 0, &soon, &all) == 0);
 	CHECK(pselect(0, NULL, NULL, NULL, &soon, &all) == 0);
 	CHECK(sigprocmask(SIG_SETMASK, &all, &now) == 0 && !sigismember(&now, SIGSEGV));
