@@ -308,20 +308,25 @@ test('fork, vfork, clone, spawn and exec, each with its own ring', async () => {
       [Fork.VFORK, true],
       [Fork.FORK, true],
       [Fork.FORK, true],
+      [Fork.FORK, true],
     ],
   );
   const inChild = forks.map((fork) => {
     const all = rings.filter((ring) => BigInt(ring.pid) === fork.result);
     return all.reduce((sum, ring) => sum + reads(ring.pid, ring.process), 0);
   });
-  assert.deepEqual(inChild, [2, 0, 2, 2, 0, 3, 3, 0, 3, 3, 3]);
+  assert.deepEqual(inChild, [2, 0, 2, 2, 0, 3, 3, 0, 3, 3, 3, 2]);
   const exits = of(session, RecordKind.EXIT).map((one) => one.op);
   // The children of libc's clone end by a bare system call of libc's own.
-  assert.deepEqual([...exits].sort(), [11, 13, 14, 14, 14, 14, 14, 14]);
+  assert.deepEqual([...exits].sort(), [11, 13, 14, 14, 14, 14, 14, 14, 17]);
   const execs = of(session, RecordKind.EXEC).filter((one) => one.ring === first.index);
   assert.deepEqual(
     execs.map((one) => [text(one, PayloadRole.PATH) === driver, one.errno]),
     [
+      [true, 0],
+      [true, 14],
+      [true, 0],
+      [true, 14],
       [false, 0],
       [false, 2],
       [true, 0],
@@ -329,6 +334,14 @@ test('fork, vfork, clone, spawn and exec, each with its own ring', async () => {
   );
   assert.equal(first.state, RingState.LEFT, 'the image that exec replaced gave its ring back');
   assert.equal(of(session, RecordKind.UNSEEN).length, 0, 'each image knew what it inherited');
+});
+
+test('an exec keeps the libraries that are preloaded beside ours', async () => {
+  const other = '/lib/x86_64-linux-gnu/libm.so.6';
+  const session = new RawSession();
+  sessions.push(session);
+  const ended = await session.run(standin, [driver, 'preloads', other]);
+  assert.deepEqual([ended.status, ended.output], [0, `${other}:${standin}\n`]);
 });
 
 test('threads: a ring each, given back at their end', async () => {

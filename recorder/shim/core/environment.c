@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "state.h"
+#include "fault_safe.h"
 
 #define SESSION "VFIOTAPE_SESSION="
 #define PRELOAD "LD_PRELOAD="
@@ -71,12 +71,37 @@ static bool complete(char *const *environment)
 	return session && list && memmem(list, strlen(list), library, library_length);
 }
 
+/* Can all of it be read? What can't is EFAULT, and that is the kernel's to say. */
+static bool readable(char *const *environment)
+{
+	char piece[256], *string;
+
+	if (!environment)
+		return true;
+	for (;; environment++) {
+		uint64_t at;
+		size_t length;
+
+		if (fault_safe_copy(&string, (uint64_t)environment, sizeof(string)) != sizeof(string))
+			return false;
+		if (!string)
+			return true;
+		at = (uint64_t)string;
+		do {
+			length = fault_safe_copy(piece, at, sizeof(piece));
+			if (!length)
+				return false;
+			at += length;
+		} while (!memchr(piece, 0, length));
+	}
+}
+
 size_t environment_room(char *const *environment)
 {
 	const char *list;
 	size_t count = 0;
 
-	if (!library || complete(environment))
+	if (!library || !readable(environment) || complete(environment))
 		return 0;
 	while (environment && environment[count])
 		count++;
@@ -103,11 +128,13 @@ char **environment_amended(char *const *environment, void *room)
 	*at++ = text;
 	*at = NULL;
 	text = (char *)memcpy(text, PRELOAD, sizeof(PRELOAD) - 1) + sizeof(PRELOAD) - 1;
-	text = (char *)memcpy(text, library, library_length) + library_length;
-	if (list && *list && !memmem(list, strlen(list), library, library_length)) {
-		*text++ = ':';
-		text = (char *)memcpy(text, list, strlen(list)) + strlen(list);
+	if (!list || !memmem(list, strlen(list), library, library_length)) {
+		text = (char *)memcpy(text, library, library_length) + library_length;
+		if (list && *list)
+			*text++ = ':';
 	}
+	if (list)
+		text = (char *)memcpy(text, list, strlen(list)) + strlen(list);
 	*text = 0;
 	return amended;
 }

@@ -476,6 +476,18 @@ COLD struct ring_thread *ring_claim(void)
 	return ring;
 }
 
+void ring_attach_process(void)
+{
+	uint64_t all = ~0ull, before;
+
+	if (shim_session.mode != SHIM_RECORDING || shim_process.pid)
+		return;
+	raw4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&before, 8);
+	if (!shim_process.pid)
+		shim_attach_process();
+	raw4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, 8);
+}
+
 /* Its thread ends. The mapping is kept for this process's next claim of the same ring. */
 void ring_leave(struct ring_thread *ring)
 {

@@ -53,6 +53,8 @@ void ring_write_clock(struct ring_thread *ring);
 bool ring_write_chain(struct ring_thread *ring, struct ring_segment *segments, unsigned int count, uint32_t *payload);
 void ring_leave(struct ring_thread *ring);
 void ring_release_former_image(uint32_t pid);
+/* Attaches this process, a forked child that has not recorded yet, ahead of its first event. */
+void ring_attach_process(void);
 
 /* This thread's ring, or NULL: nothing is recorded. */
 ALWAYS_INLINE struct ring_thread *ring_enter(void)

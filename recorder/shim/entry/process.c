@@ -60,9 +60,19 @@ static __thread uint64_t vfork_entered __attribute__((tls_model("initial-exec"))
 void shim_vfork_begin(void);
 long shim_vfork_end(long result, uint64_t site);
 
+/*
+ * A child is about to share our memory. If this process has not attached yet, the child's calls would attach it, under
+ * the child's pid.
+ */
+void shared_memory_begins(void)
+{
+	ring_attach_process();
+	__atomic_fetch_add(&shim_session.memory_sharers, 1, __ATOMIC_SEQ_CST);
+}
+
 __attribute__((used)) void shim_vfork_begin(void)
 {
-	__atomic_fetch_add(&shim_session.memory_sharers, 1, __ATOMIC_SEQ_CST);
+	shared_memory_begins();
 	vfork_entered = shim_clock();
 }
 
@@ -117,7 +127,7 @@ EXPORT int clone(int (*function)(void *), void *stack, int flags, void *argument
 	child_tid = va_arg(list, pid_t *);
 	va_end(list);
 	if (shares)
-		__atomic_fetch_add(&shim_session.memory_sharers, 1, __ATOMIC_SEQ_CST);
+		shared_memory_begins();
 	child = REAL(clone)(function, stack, flags, argument, parent_tid, tls, child_tid);
 	/* A child that doesn't hold us up may share our memory for as long as it lives. */
 	if (shares && (child < 0 || flags & CLONE_VFORK))
@@ -151,14 +161,8 @@ EXPORT int __clone(int (*function)(void *), void *stack, int flags, void *argume
 /* A forked child that has not been heard of leaves its table for the image to come. */
 static void prepare_exec(void)
 {
-	uint64_t all = ~0ull, before;
-
-	if (shim_session.mode != SHIM_RECORDING || shim_process.pid || !objects_any)
-		return;
-	raw4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&before, 8);
-	if (!shim_process.pid)
-		shim_attach_process();
-	raw4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, 8);
+	if (objects_any)
+		ring_attach_process();
 }
 
 static void record_exec(const char *path, uint64_t entered, int error, struct call_origin how)

@@ -53,7 +53,7 @@ __attribute__((used)) long shim_syscall_clone(long number, uint64_t first, uint6
 	if (!(flags & CLONE_VM))
 		return !stack;
 	if (!(flags & CLONE_THREAD))
-		__atomic_fetch_add(&shim_session.memory_sharers, 1, __ATOMIC_SEQ_CST);
+		shared_memory_begins();
 	return 0;
 }
 

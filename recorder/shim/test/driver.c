@@ -287,6 +287,7 @@ static char *no_environment[] = { (char *)"NOTHING=1", NULL };
 static void processes(void)
 {
 	char number[12], *argv[] = { self, (char *)"image", number, NULL };
+	char *broken[] = { (char *)"NOTHING=1", NULL, NULL };
 	static char stack[65536];
 	int fd = memfd_create("vfiotape-standin-device", 0);
 	pid_t child;
@@ -341,8 +342,36 @@ static void processes(void)
 		_exit(98);
 	}
 	expect(child, 14);
+	/* A child that has recorded nothing yet has a child of its own, in the same memory. */
+	child = fork();
+	if (!child) {
+		child = vfork();
+		if (!child) {
+			close(fd);
+			_exit(16);
+		}
+		expect(child, 16);
+		touch(fd, 2);
+		_exit(17);
+	}
+	expect(child, 17);
+	/* The kernel says what it can't read. */
+	assert(execve(self, argv, nowhere) == -1 && errno == EFAULT);
+	broken[1] = nowhere;
+	assert(execve(self, argv, broken) == -1 && errno == EFAULT);
 	assert(execv("/nonexistent", argv) == -1 && errno == ENOENT);
 	execvp(self, argv);
+	exit(98);
+}
+
+/* The session is taken out of the environment, and other libraries are preloaded beside ours. */
+static void preloads(const char *another)
+{
+	char list[1024], *argv[] = { (char *)"sh", (char *)"-c", (char *)"echo $LD_PRELOAD", NULL };
+
+	snprintf(list, sizeof(list), "%s:%s", another, getenv("LD_PRELOAD"));
+	assert(unsetenv("VFIOTAPE_SESSION") == 0 && setenv("LD_PRELOAD", list, 1) == 0);
+	execv("/bin/sh", argv);
 	exit(98);
 }
 
@@ -527,6 +556,8 @@ int main(int argc, char **argv)
 		waits();
 	else if (!strcmp(subject, "processes"))
 		processes();
+	else if (!strcmp(subject, "preloads"))
+		preloads(argv[2]);
 	else if (!strcmp(subject, "image"))
 		image(number);
 	else if (!strcmp(subject, "threads"))
