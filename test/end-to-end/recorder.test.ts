@@ -418,7 +418,7 @@ describe('a recorder that is killed', () => {
   });
 
   it('is not recovered while it lives', async () => {
-    const args = [command, 'record', '-o', newTrace(), '--', 'sleep', '3'];
+    const args = [command, 'record', '-o', newTrace(), '--', 'sleep', '60'];
     const recorder = spawn(process.execPath, args, { stdio: 'ignore' });
     const pid = recorder.pid ?? 0;
     while (!sessions(pid).some((session) => existsSync(join(session, 'control')))) await sleep(5);
