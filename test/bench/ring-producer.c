@@ -6,7 +6,8 @@
  *	ring-producer DIR THREADS RATE COUNT [PAYLOAD]
  *
  * DIR "-": the session that the environment names. RATE: events a second of each thread, 0: as fast as it goes. COUNT: events of each thread, 0: until it is killed.
- * PAYLOAD: bytes that go with every 16th event. Prints "events E seconds S waits W waited-ns N max-wait-ns M".
+ * PAYLOAD: bytes that go with every 16th event. With a RATE it begins half a second after it attached, as a driver that
+ * has set up its device. Prints "events E seconds S waits W waited-ns N max-wait-ns M".
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -280,6 +281,8 @@ int main(int argc, char **argv)
 	payload_bytes = argc > 5 ? (uint32_t)atoi(argv[5]) : 0;
 	control = map("control", sizeof(*control), 0);
 	attach();
+	if (rate)
+		usleep(500000);
 	producers = calloc(threads, sizeof(*producers));
 	for (uint32_t n = 0; n < threads; n++)
 		producers[n].number = n;
