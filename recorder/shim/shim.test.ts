@@ -19,6 +19,7 @@ import {
   Wait,
   WhenFull,
 } from '../../abi/wire/record.js';
+import { ProcessWatch } from '../collector/processes.js';
 import {
   kindName,
   make,
@@ -309,16 +310,17 @@ test('fork, vfork, clone, spawn and exec, each with its own ring', async () => {
       [Fork.FORK, true],
       [Fork.FORK, true],
       [Fork.FORK, true],
+      [Fork.FORK, true],
     ],
   );
   const inChild = forks.map((fork) => {
     const all = rings.filter((ring) => BigInt(ring.pid) === fork.result);
     return all.reduce((sum, ring) => sum + reads(ring.pid, ring.process), 0);
   });
-  assert.deepEqual(inChild, [2, 0, 2, 2, 0, 3, 3, 0, 3, 3, 3, 2]);
+  assert.deepEqual(inChild, [2, 0, 2, 2, 0, 3, 3, 0, 3, 3, 3, 2, 1]);
   const exits = of(session, RecordKind.EXIT).map((one) => one.op);
   // The children of libc's clone end by a bare system call of libc's own.
-  assert.deepEqual([...exits].sort(), [11, 13, 14, 14, 14, 14, 14, 14, 17]);
+  assert.deepEqual([...exits].sort(), [11, 13, 14, 14, 14, 14, 14, 14, 17, 18]);
   const execs = of(session, RecordKind.EXEC).filter((one) => one.ring === first.index);
   assert.deepEqual(
     execs.map((one) => [text(one, PayloadRole.PATH) === driver, one.errno]),
@@ -334,6 +336,32 @@ test('fork, vfork, clone, spawn and exec, each with its own ring', async () => {
   );
   assert.equal(first.state, RingState.LEFT, 'the image that exec replaced gave its ring back');
   assert.equal(of(session, RecordKind.UNSEEN).length, 0, 'each image knew what it inherited');
+});
+
+test('a daemon, its parent, and where it came from', async () => {
+  const session = await record(['daemon']);
+  const forks = of(session, RecordKind.FORK);
+  assert.equal(forks.length, 2);
+  const daemon = session.rings().find((ring) => BigInt(ring.pid) === forks[1]?.result);
+  assert.equal(daemon?.records.filter((one) => one.kind === RecordKind.READ).length, 2);
+  const exits = of(session, RecordKind.EXIT).map((one) => one.op);
+  assert.deepEqual([...exits].sort(), [0, 0, 19], 'the daemon, its parent, the first process');
+});
+
+test('an idle child that inherited a device is not taken for one that opened it unseen', async () => {
+  const session = new RawSession();
+  sessions.push(session);
+  const watch = new ProcessWatch(session.directory, /memfd:vfiotape-standin/);
+  const ended = await session.run(standin, [driver, 'idle'], async (pid) => {
+    watch.mainPid = pid;
+    for (let scans = 0; scans < 10; scans++) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      watch.refresh();
+      watch.scan();
+    }
+  });
+  assert.equal(ended.status, 0, ended.output);
+  assert.deepEqual([...watch.unseen.values()], []);
 });
 
 test('an exec keeps the libraries that are preloaded beside ours', async () => {

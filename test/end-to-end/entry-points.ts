@@ -31,8 +31,7 @@ export const LEFT_ALONE: Readonly<Record<string, string>> = {
   fopen:
     'a stream reads sysfs and proc; a VFIO node opened as one is met, and counted, at its first recorded call',
   freopen: 'see fopen',
-  daemon: 'forks inside libc: the child finds no ring, since they are not inherited, and claims its own',
-  forkpty: 'see daemon',
+  forkpty: 'forks inside libc: the child finds no ring, since they are not inherited, and claims its own',
   system: 'starts a shell: LD_PRELOAD brings the shim into it, as into all that it starts',
   popen: 'see system',
   pkey_mprotect: 'changes who may touch a mapping, not what is mapped; no known driver gives a BAR a key',

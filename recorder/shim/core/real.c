@@ -7,10 +7,16 @@
 struct real_functions real_functions;
 
 static epoll_pwait2_function epoll_pwait2_;
+static _Fork_function _Fork_;
 
 epoll_pwait2_function real_epoll_pwait2(void)
 {
 	return epoll_pwait2_;
+}
+
+_Fork_function real__Fork(void)
+{
+	return _Fork_;
 }
 
 COLD void real_resolve(void)
@@ -24,7 +30,8 @@ COLD void real_resolve(void)
 	REAL_FUNCTIONS(REAL_LOOK_UP)
 #undef REAL_LOOK_UP
 	epoll_pwait2_ = (epoll_pwait2_function)dlsym(RTLD_NEXT, "epoll_pwait2");
-	if (missing || !epoll_pwait2_)
+	_Fork_ = (_Fork_function)dlsym(RTLD_NEXT, "_Fork");
+	if (missing || !epoll_pwait2_ || !_Fork_)
 		dlerror(); /* not for the driver to find */
 	errno = saved;
 }

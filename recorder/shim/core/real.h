@@ -57,7 +57,11 @@ extern struct real_functions real_functions;
 
 /* Not in every glibc that the shim may meet: NULL where it is missing. */
 typedef int (*epoll_pwait2_function)(int, struct epoll_event *, int, const struct timespec *, const sigset_t *);
-epoll_pwait2_function real_epoll_pwait2(void);
+epoll_pwait2_function real_epoll_pwait2(void); /* since 2.35 */
+pid_t _Fork(void);
+typedef pid_t (*_Fork_function)(void);
+_Fork_function real__Fork(void); /* since 2.34 */
+#define REAL_IF_ANY(name) real_##name()
 
 /* Looks all of them up; by our constructor, or by whoever calls before it. */
 void real_resolve(void);

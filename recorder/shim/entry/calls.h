@@ -114,6 +114,7 @@ long reaching_syscall(long number, long a, long b, long c, long d, long e, long 
 /* rt_sigaction, rt_sigprocmask, rt_sigsuspend by syscall(2), in the kernel's own layout. */
 long shared_signal_call(long number, long a, long b, long c, long d);
 void shared_memory_begins(void);
+pid_t recorded_fork(struct call_origin how);
 void record_exit(int status, struct call_origin how);
 void record_fork(uint64_t entered, int op, pid_t child, struct call_origin how);
 

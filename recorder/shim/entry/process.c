@@ -33,7 +33,19 @@ void record_fork(uint64_t entered, int op, pid_t child, struct call_origin how)
 			 });
 }
 
-EXPORT pid_t fork(void)
+/*
+ * In the child, which finds its state wiped. It takes a ring when it has something to record; but what it holds open is
+ * told at once, lest an idle child's descriptors be taken for ones that were never seen.
+ */
+static void forked(pid_t child, uint64_t entered, struct call_origin how)
+{
+	if (child != 0)
+		record_fork(entered, VFIOTAPE_FORK_FORK, child, how);
+	else if (objects_any)
+		ring_attach_process();
+}
+
+pid_t recorded_fork(struct call_origin how)
 {
 	uint64_t entered = shim_clock();
 	pid_t child;
@@ -43,9 +55,22 @@ EXPORT pid_t fork(void)
 	child = REAL(fork)();
 	if (watcher_watching())
 		mmio_after_fork(child == 0);
-	/* A child finds its state wiped, and attaches when it has something to record. */
-	if (child != 0)
-		record_fork(entered, VFIOTAPE_FORK_FORK, child, ORIGIN);
+	forked(child, entered, how);
+	return child;
+}
+
+EXPORT pid_t fork(void)
+{
+	return recorded_fork(ORIGIN);
+}
+
+/* May be called in a signal handler: the watcher is not asked to come to rest, its child mends itself. */
+EXPORT pid_t _Fork(void)
+{
+	uint64_t entered = shim_clock();
+	pid_t child = REAL_IF_ANY(_Fork) ? REAL_IF_ANY(_Fork)() : REAL(fork)();
+
+	forked(child, entered, ORIGIN);
 	return child;
 }
 

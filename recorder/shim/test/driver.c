@@ -24,6 +24,7 @@
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -355,6 +356,12 @@ static void processes(void)
 		_exit(17);
 	}
 	expect(child, 17);
+	child = _Fork();
+	if (!child) {
+		touch(fd, 1);
+		_exit(18);
+	}
+	expect(child, 18);
 	/* The kernel says what it can't read. */
 	assert(execve(self, argv, nowhere) == -1 && errno == EFAULT);
 	broken[1] = nowhere;
@@ -362,6 +369,45 @@ static void processes(void)
 	assert(execv("/nonexistent", argv) == -1 && errno == ENOENT);
 	execvp(self, argv);
 	exit(98);
+}
+
+/* The parent waits for the end of the daemon's pipe: it is no child of its any more. */
+static void daemonize(void)
+{
+	int fd = device(), pipes[2];
+	struct stat status;
+	char byte;
+	pid_t child;
+
+	touch(fd, 1);
+	assert(pipe(pipes) == 0);
+	child = fork();
+	if (!child) {
+		touch(fd, 1);
+		assert(daemon(0, 0) == 0);
+		touch(fd, 2);
+		assert(fstat(1, &status) == 0 && S_ISCHR(status.st_mode) && getsid(0) == getpid());
+		assert(getcwd(&byte, 1) == NULL && errno == ERANGE);
+		_exit(19);
+	}
+	expect(child, 0);
+	close(pipes[1]);
+	assert(read(pipes[0], &byte, 1) == 0);
+}
+
+/* A forked child that does nothing holds on to what it inherited. */
+static void idle(void)
+{
+	int fd = device();
+	pid_t child;
+
+	touch(fd, 1);
+	child = fork();
+	if (!child) {
+		usleep(700000);
+		_exit(0);
+	}
+	expect(child, 0);
 }
 
 /* The session is taken out of the environment, and other libraries are preloaded beside ours. */
@@ -556,6 +602,10 @@ int main(int argc, char **argv)
 		waits();
 	else if (!strcmp(subject, "processes"))
 		processes();
+	else if (!strcmp(subject, "daemon"))
+		daemonize();
+	else if (!strcmp(subject, "idle"))
+		idle();
 	else if (!strcmp(subject, "preloads"))
 		preloads(argv[2]);
 	else if (!strcmp(subject, "image"))
