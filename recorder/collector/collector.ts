@@ -20,8 +20,8 @@ const IDLE_LEAST_MS = 1;
 const IDLE_MOST_MS = 20;
 /** Between two looks at rings that are being filled. */
 const REST_MS = 4;
-/** Share of a ring that is waiting to be read: from here on there is no rest. */
-const HURRY = 1 / 16;
+/** One look found so many events: the next one follows at once. */
+const HURRY = 16384;
 const HEARTBEAT_MS = 50;
 /** A slow driver's events are in the file after this at the latest. */
 const BATCH_AGE_MS = 5000;
@@ -64,6 +64,7 @@ export class Collector {
   private lastRing: RingReader | undefined;
   private ownersAt = 0;
   private readonly mapsRead = new Map<number, number>();
+  private waiting = false;
   private stopping: string | undefined;
   private wake: AbortController | undefined;
   /** Events that came after a later one of another thread was written. */
@@ -102,11 +103,12 @@ export class Collector {
     try {
       let idle = IDLE_LEAST_MS;
       while (this.stopping === undefined) {
-        const busy = await this.round(false);
+        const taken = await this.round(false);
+        const busy = taken > 0 || this.waiting;
         if (this.sink?.limitReached === true) this.stop('max-size');
         idle = busy ? IDLE_LEAST_MS : Math.min(idle * 2, IDLE_MOST_MS);
         // A look costs the same whatever it finds: rings that have room yet are left to fill a little.
-        if (this.rings.some((ring) => ring.backlog() > HURRY)) await nextTurn();
+        if (taken >= HURRY) await nextTurn();
         else await this.pause(busy ? REST_MS : idle);
       }
       await this.drain();
@@ -146,14 +148,14 @@ export class Collector {
     this.wake = undefined;
   }
 
-  /** One look at all rings. True when there was something in them. */
-  private async round(last: boolean): Promise<boolean> {
+  /** One look at all rings. Answers how many events were taken; `waiting`: there were more. */
+  private async round(last: boolean): Promise<number> {
     const { control } = this.parts;
     const now = Date.now();
     control.heartbeat();
     control.refresh();
     this.findRings();
-    if (this.rings.length === 0) return false;
+    if (this.rings.length === 0) return 0;
 
     if (now - this.ownersAt >= OWNERS_EVERY_MS) {
       this.ownersAt = now;
@@ -174,7 +176,8 @@ export class Collector {
     await this.takeUnfinished();
     await this.flushWhenDue(now);
     this.freeRings();
-    return taken > 0 || newest !== undefined;
+    this.waiting = newest !== undefined;
+    return taken;
   }
 
   private findRings(): void {
@@ -224,7 +227,7 @@ export class Collector {
     const sink = await this.openSink();
     const { translator, shares } = this;
     const batch = sink.batch;
-    const most = sink.batchEvents;
+    let most = sink.batchEvents;
     let taken = 0;
     let turn = SLICE;
     for (let ring = heap.top; ring !== undefined && ring.key <= until; ring = heap.top) {
@@ -245,6 +248,7 @@ export class Collector {
         if (batch.length === 0) ring.dropPayload();
         else await this.flush(sink);
         if (sink.limitReached) return taken;
+        most = sink.batchEvents;
         continue;
       }
       if (key < this.lastKey && ring !== this.lastRing) this.lateEvents += 1;

@@ -197,19 +197,6 @@ export class RingReader {
     );
   }
 
-  /** Share of the ring that was not read when it was last looked at. */
-  backlog(): number {
-    return (this.head - this.position) / this.records;
-  }
-
-  /** Share of the ring that was read, and can be given back once it is in the file. */
-  unwritten(): number {
-    return Math.max(
-      (this.position - this.released) / this.records,
-      (this.sideDone - this.sideReleased) / this.sideBytes,
-    );
-  }
-
   /** Nobody's: the next owner writes who it is. Only for a ring whose thread is gone. */
   disown(): void {
     writeSync(this.fd, new Uint8Array(8), 0, 8, RingField.pid);

@@ -9,6 +9,7 @@ import type { RingReader } from './ring.js';
 /** Of one event in a chunk, before compression: the sum of the columns' widths, and what a definition may add. */
 const EVENT_BYTES_MOST = 64;
 const BATCH_LEAST = 1024;
+const BATCH_FIRST = 4096;
 /** Summary, index and trailer. */
 const SEAL_BYTES = 32768;
 
@@ -37,6 +38,7 @@ export class TraceSink {
   private readonly maxBytes: number;
   private tail: Promise<void> = Promise.resolve();
   private inFlight = 0;
+  private sent = 0;
   private largestChunk = 0;
   private trouble: unknown;
 
@@ -51,11 +53,15 @@ export class TraceSink {
     return this.failures.reduce((sum, { events }) => sum - events, this.writer.nextEvent);
   }
 
-  /** A batch of more events than this goes off: the file's limit should be met closely. */
+  /**
+   * A batch of so many events goes off. The first ones are small: our code is slow until the engine has compiled it,
+   * and the rings must not fill up meanwhile. With a limit, so that it is met closely.
+   */
   get batchEvents(): number {
     const { capacity } = this.batch;
-    if (this.maxBytes === 0) return capacity;
-    return Math.min(capacity, Math.max(BATCH_LEAST, Math.floor(this.maxBytes / 8 / EVENT_BYTES_MOST)));
+    const most = this.sent < 16 ? Math.min(capacity, BATCH_FIRST * 2 ** Math.floor(this.sent / 2)) : capacity;
+    if (this.maxBytes === 0) return most;
+    return Math.min(most, Math.max(BATCH_LEAST, Math.floor(this.maxBytes / 8 / EVENT_BYTES_MOST)));
   }
 
   /** Given up by a flight recording. */
@@ -78,6 +84,7 @@ export class TraceSink {
       }));
       const events = batch.length;
       this.inFlight += 1;
+      this.sent += 1;
       const written = this.writer.writeChunk(batch, positions).then(
         ({ bytes }) => {
           this.largestChunk = Math.max(this.largestChunk, bytes);
@@ -105,6 +112,12 @@ export class TraceSink {
     const loss = noRoom(given);
     this.failures.push({ code: loss.detail, events: given });
     return [...summary.losses, loss];
+  }
+
+  /** Leaves the file as it is. */
+  async abandon(): Promise<void> {
+    await this.settle();
+    await this.writer.close();
   }
 
   private writeDefinitions(): void {

@@ -25,6 +25,7 @@ import { summarize } from '../seal/summary.js';
 import { describeHost } from './host.js';
 import { findDriver } from './inspect.js';
 import { checkOutput } from './output.js';
+import { rehearse } from './rehearsal.js';
 import { ringSizes } from './settings.js';
 import { relaySignals } from './signals.js';
 import { shimLibrary, startDriver, whyNotAttached } from './spawn.js';
@@ -192,13 +193,16 @@ class Recording {
       else child.once('exit', note);
     });
     await this.waitForAttachment(child, pid, file);
-
     relay.onSignalAfterDriver = () => this.collector.stop('interrupt');
     const timers = this.startTimers();
     void this.stopAfterDriver(exited);
     let sealed: Omit<RecordOutcome, 'exitStatus'>;
     try {
-      const stoppedBy = await this.collector.run();
+      const collecting = this.collector.run();
+      const enough = (): boolean => this.ending !== undefined || this.collector.sawDriver;
+      // Should it fail (no room in the session's directory), the recording itself will say so.
+      await Promise.allSettled([rehearse(this.directory, this.modes, enough), collecting]);
+      const stoppedBy = await collecting;
       // From here on nobody empties the rings: whoever still runs must not wait for it.
       this.control.stop();
       sealed = await this.seal(stoppedBy, Number(process.hrtime.bigint() - began) / 1e9);
