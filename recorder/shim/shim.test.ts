@@ -261,6 +261,9 @@ test('wake-ups of interrupts, by every way to wait', async () => {
       Wait.EPOLL_PWAIT2,
       Wait.POLL,
       Wait.POLL,
+      Wait.EPOLL,
+      Wait.EPOLL,
+      Wait.EPOLL,
     ],
   );
   const event = of(session, RecordKind.EVENTFD)[0];

@@ -72,7 +72,7 @@ static bool complete(char *const *environment)
 }
 
 /* Can all of it be read? What can't is EFAULT, and that is the kernel's to say. */
-static bool readable(char *const *environment)
+static bool environment_readable(char *const *environment)
 {
 	char piece[256], *string;
 
@@ -101,7 +101,7 @@ size_t environment_room(char *const *environment)
 	const char *list;
 	size_t count = 0;
 
-	if (!library || !readable(environment) || complete(environment))
+	if (!library || !environment_readable(environment) || complete(environment))
 		return 0;
 	while (environment && environment[count])
 		count++;

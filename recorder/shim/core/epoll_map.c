@@ -9,17 +9,17 @@
  * once race in the kernel as well.
  */
 static struct {
-	uint64_t key; /* (epoll + 1) << 32 | fd; 0: free */
+	uint64_t key; /* epoll << 32 | fd; 0: free (no object has that id) */
 	uint64_t data;
 } entries[ENTRIES];
 static uint32_t used; /* no entry beyond this one was ever set */
 
-static uint64_t key_of(int epoll, int fd)
+static uint64_t key_of(uint32_t epoll, int fd)
 {
-	return ((uint64_t)(uint32_t)epoll + 1) << 32 | (uint32_t)fd;
+	return (uint64_t)epoll << 32 | (uint32_t)fd;
 }
 
-bool epoll_map_set(int epoll, int fd, uint64_t data)
+bool epoll_map_set(uint32_t epoll, int fd, uint64_t data)
 {
 	uint64_t key = key_of(epoll, fd);
 	uint32_t count = __atomic_load_n(&used, __ATOMIC_ACQUIRE);
@@ -48,7 +48,7 @@ bool epoll_map_set(int epoll, int fd, uint64_t data)
 	return false;
 }
 
-void epoll_map_remove(int epoll, int fd)
+void epoll_map_remove(uint32_t epoll, int fd)
 {
 	uint64_t key = key_of(epoll, fd);
 	uint32_t count = __atomic_load_n(&used, __ATOMIC_ACQUIRE);
@@ -59,26 +59,36 @@ void epoll_map_remove(int epoll, int fd)
 	}
 }
 
-void epoll_map_forget(int fd)
+static void forget(uint64_t mask, uint64_t value)
 {
 	uint32_t count = __atomic_load_n(&used, __ATOMIC_ACQUIRE);
 
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t key = __atomic_load_n(&entries[i].key, __ATOMIC_RELAXED);
 
-		if (key && key != ~0ull && ((uint32_t)key == (uint32_t)fd || key >> 32 == (uint64_t)(uint32_t)fd + 1))
+		if (key && key != ~0ull && (key & mask) == value)
 			__atomic_store_n(&entries[i].key, 0, __ATOMIC_RELEASE);
 	}
 }
 
-int epoll_map_find(int epoll, uint64_t data)
+void epoll_map_forget(int fd)
+{
+	forget(0xffffffff, (uint32_t)fd);
+}
+
+void epoll_map_forget_epoll(uint32_t epoll)
+{
+	forget(0xffffffff00000000, (uint64_t)epoll << 32);
+}
+
+int epoll_map_find(uint32_t epoll, uint64_t data)
 {
 	uint32_t count = __atomic_load_n(&used, __ATOMIC_ACQUIRE);
 
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t key = __atomic_load_n(&entries[i].key, __ATOMIC_ACQUIRE);
 
-		if (key && key != ~0ull && key >> 32 == (uint64_t)(uint32_t)epoll + 1 &&
+		if (key && key != ~0ull && key >> 32 == epoll &&
 		    __atomic_load_n(&entries[i].data, __ATOMIC_RELAXED) == data)
 			return (int)(uint32_t)key;
 	}

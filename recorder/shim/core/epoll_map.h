@@ -6,13 +6,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* An epoll is known by its object, which its duplicates share. */
+
 /* After a successful EPOLL_CTL_ADD or MOD of an eventfd; false when the table is full. */
-bool epoll_map_set(int epoll, int fd, uint64_t data);
+bool epoll_map_set(uint32_t epoll, int fd, uint64_t data);
 /* After EPOLL_CTL_DEL. */
-void epoll_map_remove(int epoll, int fd);
-/* A descriptor is closed, be it the eventfd or the epoll. */
+void epoll_map_remove(uint32_t epoll, int fd);
+/* An eventfd's descriptor is closed. */
 void epoll_map_forget(int fd);
+/* The last descriptor of an epoll is closed. */
+void epoll_map_forget_epoll(uint32_t epoll);
 /* The eventfd, or -1 when the data is of something else. */
-int epoll_map_find(int epoll, uint64_t data);
+int epoll_map_find(uint32_t epoll, uint64_t data);
 
 #endif

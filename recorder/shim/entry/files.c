@@ -180,6 +180,30 @@ int recorded_openat(int directory, const char *path, int flags, mode_t mode, str
 
 /* --- close -------------------------------------------------------------------------------------------------------- */
 
+static void is_same_object(int fd, union object_entry entry, void *context)
+{
+	union object_entry *wanted = context;
+
+	(void)fd;
+	if (entry.fd.object == wanted->fd.object)
+		wanted->word = 0;
+}
+
+/* A descriptor's number means something else, or nothing, from now on. */
+static void number_freed(int fd, union object_entry former, union object_entry now)
+{
+	object_set(fd, now);
+	if (former.fd.kind == VFIOTAPE_OBJECT_EVENTFD)
+		epoll_map_forget(fd);
+	if (former.fd.kind == VFIOTAPE_OBJECT_EPOLL) {
+		uint32_t object = former.fd.object;
+
+		objects_each_entry(0, VFIOTAPE_FDS_MAX - 1, is_same_object, &former);
+		if (former.word)
+			epoll_map_forget_epoll(object);
+	}
+}
+
 int recorded_close(int fd, struct call_origin how)
 {
 	union object_entry entry = object_of(fd);
@@ -196,8 +220,7 @@ int recorded_close(int fd, struct call_origin how)
 	 * Forgotten before, not after: the number may be another thread's new descriptor by the time close returns. Linux
 	 * frees it whatever close returns, but for EBADF.
 	 */
-	object_set(fd, (union object_entry){ .word = 0 });
-	epoll_map_forget(fd);
+	number_freed(fd, entry, (union object_entry){ .word = 0 });
 	event = (struct ring_event){
 		.entered = shim_clock(),
 		.site = how.site,
@@ -233,8 +256,7 @@ static void close_one(int fd, union object_entry entry, void *context)
 {
 	struct range_close *range = context;
 
-	object_set(fd, (union object_entry){ .word = 0 });
-	epoll_map_forget(fd);
+	number_freed(fd, entry, (union object_entry){ .word = 0 });
 	if (!range->ring || entry.fd.kind == VFIOTAPE_OBJECT_EPOLL)
 		return;
 	range->event.object = entry.fd.object;
@@ -305,8 +327,7 @@ static void record_dup(union object_entry entry, int old, int wanted, int fd, in
 	if (!objects_are_ours())
 		return;
 	if (fd >= 0 && fd != old && (entry.word || object_of(fd).word)) {
-		epoll_map_forget(fd);
-		object_set(fd, entry);
+		number_freed(fd, object_of(fd), entry);
 	}
 	if (ring && entry.fd.kind && entry.fd.kind != VFIOTAPE_OBJECT_EPOLL)
 		ring_write(ring, &event);

@@ -61,9 +61,10 @@ void record_ready_select(int count, const fd_set *readable, int result, struct w
 void record_ready_epoll(int epoll, const struct epoll_event *events, int result, struct wait_origin wait)
 {
 	uint64_t left = shim_clock();
+	uint32_t object = object_of(epoll).fd.object;
 
-	for (int i = 0; i < result; i++) {
-		int fd = epoll_map_find(epoll, events[i].data.u64);
+	for (int i = 0; object && i < result; i++) {
+		int fd = epoll_map_find(object, events[i].data.u64);
 		union object_entry entry = object_of(fd);
 
 		if (unlikely(entry.fd.flags & OBJECT_INTERRUPT))
@@ -191,13 +192,19 @@ static void lost_track(void)
 int any_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event, struct call_origin how)
 {
 	int result = PERFORM(how, epoll_ctl, SYS_epoll_ctl, epoll, op, fd, event);
+	union object_entry entry;
 
 	/* All eventfds, since a driver may wait first and tie the interrupt later. */
 	if (likely(result != 0 || object_of(fd).fd.kind != VFIOTAPE_OBJECT_EVENTFD))
 		return result;
+	if (shim_session.mode != SHIM_RECORDING || !objects_are_ours())
+		return result;
+	entry = object_of(epoll);
+	if (entry.fd.kind != VFIOTAPE_OBJECT_EPOLL) /* made past us */
+		entry = object_add(epoll, VFIOTAPE_OBJECT_EPOLL);
 	if (op == EPOLL_CTL_DEL)
-		epoll_map_remove(epoll, fd);
-	else if (!epoll_map_set(epoll, fd, event->data.u64))
+		epoll_map_remove(entry.fd.object, fd);
+	else if (!epoll_map_set(entry.fd.object, fd, event->data.u64))
 		lost_track();
 	return result;
 }

@@ -231,7 +231,8 @@ static void mappings(void)
 
 static void waits(void)
 {
-	int fd = device(), event = eventfd(0, EFD_NONBLOCK), epoll = epoll_create1(EPOLL_CLOEXEC), other;
+	int fd = device(), event = eventfd(0, EFD_NONBLOCK), epoll = epoll_create1(EPOLL_CLOEXEC), other, copy;
+	long made;
 	struct epoll_event wanted = { .events = EPOLLIN, .data.ptr = &fd }, ready;
 	struct pollfd polled[2] = { { event, POLLIN, 0 }, { 0, 0, 0 } };
 	struct timespec second = { 1, 0 };
@@ -256,6 +257,12 @@ static void waits(void)
 	assert(syscall(SYS_poll, polled, 1L, 1000L) == 1);
 	polled[0].fd = other;
 	assert(poll(polled, 1, 1000) == 1);
+	/* A duplicate of the epoll, once more when it is all that is left of it; and one that was made past us. */
+	copy = dup(epoll);
+	assert(epoll_wait(copy, &ready, 1, 1000) == 1 && close(epoll) == 0 && epoll_wait(copy, &ready, 1, 1000) == 1);
+	epoll = copy;
+	__asm__ volatile("syscall" : "=a"(made) : "a"(SYS_epoll_create1), "D"(0) : "rcx", "r11", "memory");
+	assert(epoll_ctl((int)made, EPOLL_CTL_ADD, event, &wanted) == 0 && epoll_wait((int)made, &ready, 1, 0) == 1);
 	assert(read(other, &count, 8) == 8 && count == 2);
 	assert(poll(polled, 1, 0) == 0);
 	assert(epoll_ctl(epoll, EPOLL_CTL_DEL, event, NULL) == 0);

@@ -321,8 +321,10 @@ static void test_epoll_map(void)
 	check(epoll_map_find(5, 77777) == 7 && epoll_map_find(5, 21) == -1 && epoll_map_find(6, 77777) == -1);
 	epoll_map_remove(5, 7);
 	check(epoll_map_find(5, 77777) == -1 && epoll_map_set(9, 5, 111) && epoll_map_find(9, 111) == 5);
-	epoll_map_forget(5); /* the epoll, and the eventfd of the same number in another */
-	check(epoll_map_find(5, 24) == -1 && epoll_map_find(9, 111) == -1);
+	epoll_map_forget(5); /* the eventfd, and not the epoll of the same number */
+	check(epoll_map_find(5, 24) == 8 && epoll_map_find(9, 111) == -1);
+	epoll_map_forget_epoll(5);
+	check(epoll_map_find(5, 24) == -1);
 }
 
 static void test_kinds(void)
