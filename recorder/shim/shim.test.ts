@@ -381,7 +381,8 @@ test('threads: a ring each, given back at their end', async () => {
   const perThread = rings.filter((ring) => ring.pid !== ring.tid);
   assert.equal(perThread.length, 12);
   for (const ring of perThread) {
-    assert.equal(ring.records.filter((one) => one.kind === RecordKind.READ).length, 100);
+    const reads = ring.records.filter((one) => one.kind === RecordKind.READ).length;
+    assert.equal(reads, 101, 'the last one by a destructor of the thread');
     assert.equal(ring.records[0]?.kind, RecordKind.THREAD);
     assert.equal(ring.records[1]?.kind, RecordKind.CLOCK);
     assert.equal(ring.state, RingState.LEFT);
@@ -463,6 +464,16 @@ test('the call that a driver dies in is known', async () => {
   const ring = session.rings()[0];
   assert.equal(ring?.inflightKind, RecordKind.READ);
   assert.equal(ring.records.filter((one) => one.kind === RecordKind.READ && one.whole).length, 3);
+});
+
+test('closing what was never open takes no ring', async () => {
+  // The parent is not the collector: no ring is taken at the start.
+  const session = new RawSession();
+  sessions.push(session);
+  const command = `${driver} range & wait $!`;
+  const ended = await session.run(standin, ['/bin/sh', '-c', command]);
+  assert.equal(ended.status, 0, ended.output);
+  assert.deepEqual([...new Set(session.rings().map((ring) => ring.pid))], [ended.pid]);
 });
 
 test('a descriptor that was never seen born is taken in and counted', async () => {

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -373,13 +374,17 @@ static struct ring_thread *claim_free(int tid)
 			__atomic_store_n(&control->ring_state[index], VFIOTAPE_RING_FREE, __ATOMIC_RELEASE);
 			return NULL;
 		}
-		ring->header->pid = shim_process.pid;
-		ring->header->tid = (uint32_t)tid;
-		ring->header->process = shim_process.process;
 		ring->header->index = index;
 		ring->header->records_log2 = control->records_log2;
 		ring->header->side_log2 = control->side_log2;
 		ring->header->inflight.kind = VFIOTAPE_NONE;
+		ring->header->process = shim_process.process;
+		ring->header->pid = shim_process.pid;
+		/*
+		 * Last: with a thread's number the collector looks whether the owner lives, and would take the former owner's
+		 * image beside it for one that an exec has replaced, and give the ring to others.
+		 */
+		__atomic_store_n(&ring->header->tid, (uint32_t)tid, __ATOMIC_RELEASE);
 		__atomic_store_n(&ring->header->magic, VFIOTAPE_RING_MAGIC, __ATOMIC_RELEASE);
 		ring->limit = 0;
 		ring->side_limit = 0;
@@ -463,6 +468,9 @@ COLD struct ring_thread *ring_claim(void)
 	/* A recording that is over must not cost the driver two system calls for each of its own. */
 	if (shim_session.mode == SHIM_RECORDING && shim_session.control->state != VFIOTAPE_RECORDING)
 		return NULL;
+	/* The recording is over: as little as can be, on every call to come. */
+	if (shim_session.mode == SHIM_RECORDING && shim_session.control->state != VFIOTAPE_RECORDING)
+		return NULL;
 	ring = ring_tls;
 	if (ring && ring->header && shim_session.memory_sharers)
 		return (uint32_t)raw_getpid() == shim_process.pid &&
@@ -503,8 +511,13 @@ void ring_leave(struct ring_thread *ring)
 	raw4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, 8);
 }
 
+static __thread unsigned int leave_rounds __attribute__((tls_model("initial-exec")));
+
+/* The driver's own keys have destructors, too, and may record in them, with keys made after ours: the last round is ours. */
 static void leave(void *ring)
 {
+	if (++leave_rounds < PTHREAD_DESTRUCTOR_ITERATIONS && !pthread_setspecific(leave_key, ring))
+		return;
 	ring_leave(ring);
 }
 

@@ -266,7 +266,7 @@ static void close_one(int fd, union object_entry entry, void *context)
 
 int recorded_close_range(unsigned int first, unsigned int last, int flags, struct call_origin how)
 {
-	struct range_close range = { .ring = ring_enter() };
+	struct range_close range = { .ring = objects_any ? ring_enter() : NULL };
 	long result;
 
 	range.event = (struct ring_event){

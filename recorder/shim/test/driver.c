@@ -435,8 +435,17 @@ static void image(int fd)
 	exit(14);
 }
 
+static pthread_key_t at_thread_end;
+
+static void last_words(void *fd)
+{
+	touch(*(int *)fd, 1);
+}
+
 static void *reader(void *fd)
 {
+	if (at_thread_end)
+		assert(pthread_setspecific(at_thread_end, fd) == 0);
 	touch(*(int *)fd, 100);
 	return NULL;
 }
@@ -446,6 +455,7 @@ static void threads(void)
 	int fd = device();
 	pthread_t thread[4];
 
+	assert(pthread_key_create(&at_thread_end, last_words) == 0 && at_thread_end);
 	for (int round = 0; round < 3; round++) {
 		for (int i = 0; i < 4; i++)
 			assert(pthread_create(&thread[i], NULL, reader, &fd) == 0);
@@ -631,6 +641,8 @@ int main(int argc, char **argv)
 		limits();
 	else if (!strcmp(subject, "unseen"))
 		unseen(-1);
+	else if (!strcmp(subject, "range"))
+		assert(close_range(200, 300, 0) == 0);
 	else if (!strcmp(subject, "quick"))
 		touch(device(), 1), quick_exit(number);
 	else if (!strcmp(subject, "return"))
