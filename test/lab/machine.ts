@@ -27,7 +27,10 @@ function deviceArguments(name: DeviceName, disk: string): readonly string[] {
       '-device',
       `${model},netdev=hub${hub}port${index},mac=52:54:00:00:0${hub}:0${index},addr=${slot}${options}`,
     ]);
-  const drive = (id: string): string[] => ['-drive', `file=${optionText(disk)},if=none,id=${id},format=raw,snapshot=on`];
+  const drive = (id: string): string[] => [
+    '-drive',
+    `file=${optionText(disk)},if=none,id=${id},format=raw,snapshot=on`,
+  ];
   switch (name) {
     case 'nvme':
       return [...drive('nvme'), '-device', 'nvme,drive=nvme,serial=vfiotape,addr=3'];

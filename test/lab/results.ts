@@ -86,9 +86,9 @@ function withoutOurs(text: string): string {
 }
 
 function steady(driver: Driver, text: string): readonly string[] {
-  return driver.volatile
-    .reduce((so, pattern) => so.replace(pattern, ''), text.replaceAll('\r', ''))
-    .split('\n');
+  const kept = driver.volatile.reduce((so, pattern) => so.replace(pattern, ''), text.replaceAll('\r', ''));
+  const lines = kept.split('\n');
+  return driver.unordered === true ? lines.filter((line) => line.trim() !== '').sort() : lines;
 }
 
 function firstDifference(driver: Driver, plain: string, recorded: string): string | undefined {
