@@ -236,7 +236,8 @@ struct vfiotape_control {
 	uint32_t next_process; /* starts at 1 */
 	uint64_t lost_no_ring; /* events of threads that found no ring */
 	uint64_t lost_other;   /* what the shim could not record for another reason */
-	uint64_t pad[6];
+	uint64_t open_files;   /* the recorder's: RLIMIT_NOFILE (soft) of whoever called it, for the first image; 0: leave it */
+	uint64_t pad[5];
 
 	uint32_t ring_state[VFIOTAPE_RINGS_MAX]; /* enum vfiotape_ring_state, compare-and-swap */
 	struct vfiotape_watch watch[VFIOTAPE_WATCHES_MAX];

@@ -208,6 +208,7 @@ export const ControlField = {
   nextProcess: 68,
   lostNoRing: 72,
   lostOther: 80,
+  openFiles: 88,
   ringState: 136,
   watch: 1160,
 } as const;

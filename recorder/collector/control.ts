@@ -34,6 +34,8 @@ export interface SessionSettings {
   readonly clockSource: 'tsc' | 'monotonic';
   readonly mmio: 'patch' | 'trap' | 'syscalls' | 'off';
   readonly watches: readonly Watch[];
+  /** Soft RLIMIT_NOFILE that the driver is to have; 0: as it finds it. */
+  readonly openFiles: number;
 }
 
 const MMIO = {
@@ -72,6 +74,7 @@ export class Control {
     u32(ControlField.collectorPid, process.pid);
     u32(ControlField.nextObject, 1);
     u32(ControlField.nextProcess, 1);
+    view.setBigUint64(ControlField.openFiles, BigInt(settings.openFiles), true);
     settings.watches.slice(0, WATCHES_MAX).forEach((watch, n) => {
       const at = ControlField.watch + n * WATCH_BYTES;
       u32(at + WatchField.region, watch.region ?? WATCH_ANY_REGION);

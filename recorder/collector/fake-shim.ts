@@ -54,6 +54,7 @@ const DEFAULTS: SessionSettings = {
   clockSource: 'monotonic',
   mmio: 'off',
   watches: [],
+  openFiles: 0,
 };
 
 export class FakeSession {

@@ -26,7 +26,7 @@ import { describeHost } from './host.js';
 import { findDriver } from './inspect.js';
 import { checkOutput } from './output.js';
 import { rehearse } from './rehearsal.js';
-import { ringSizes } from './settings.js';
+import { callersOpenFiles, ringSizes } from './settings.js';
 import { relaySignals } from './signals.js';
 import { shimLibrary, startDriver, whyNotAttached } from './spawn.js';
 
@@ -138,6 +138,7 @@ class Recording {
       clockSource: choice.source,
       mmio: options.mmio,
       watches: options.watches,
+      openFiles: callersOpenFiles(),
     };
     this.modes = {
       dialect: 'modern',

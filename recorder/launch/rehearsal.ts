@@ -71,6 +71,7 @@ export async function rehearse(session: string, modes: RecordingModes, over: () 
       clockSource: 'monotonic',
       mmio: 'off',
       watches: [],
+      openFiles: 0,
     });
     writeFileSync(join(directory, ringFile(0)), content);
     control.setRingState(0, RingState.OWNED);

@@ -35,6 +35,17 @@ export function fileSizeLimit(): number {
   return soft === undefined ? Number.POSITIVE_INFINITY : Number(soft);
 }
 
+/** The soft RLIMIT_NOFILE of whoever called us: Node raises its own to the hard limit, and a child would inherit that. */
+export function callersOpenFiles(): number {
+  try {
+    return Number(
+      /^Max open files\s+(\d+)/m.exec(readFileSync(`/proc/${process.ppid}/limits`, 'utf8'))?.[1] ?? 0,
+    );
+  } catch {
+    return 0;
+  }
+}
+
 /** How large the rings are, and how many there may be: half of what is free at most is taken. */
 export function ringSizes(
   bufferBytes: number | undefined,

@@ -259,12 +259,12 @@ describe('record', () => {
 
   it('passes the driver what a shell would: argv[0], descriptors, environment, limits of its own, status', () => {
     const path = newTrace();
-    const print = 'echo "$0 $*"; cat <&7; env | grep ^MARK; cat; exit 42';
+    const print = 'echo "$0 $*"; ulimit -Sn; cat <&7; env | grep ^MARK; cat; exit 42';
     const file = join(scratch, 'seven');
     writeFileSync(file, 'seven\n');
-    const line = `exec 7<${file}; echo standard-input | MARK=x ${process.execPath} ${command} record -o ${path} -- bash -c '${print}' name arg`;
+    const line = `ulimit -Sn 200; exec 7<${file}; echo standard-input | MARK=x ${process.execPath} ${command} record -o ${path} -- bash -c '${print}' name arg`;
     const done = run('/bin/bash', ['-c', line]);
-    assert.equal(done.stdout, 'name arg\nseven\nMARK=x\nstandard-input\n');
+    assert.equal(done.stdout, 'name arg\n200\nseven\nMARK=x\nstandard-input\n');
     assert.equal(done.status, 42);
     const killed = vfiotape('record', '-o', path, '--', 'bash', '-c', 'kill -SEGV $$');
     assert.equal(killed.status, 128 + 11);

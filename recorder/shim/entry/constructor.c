@@ -1,8 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Before main: attach, look what is already open, tell that we are here. */
 #include <signal.h>
+#include <sys/resource.h>
 
 #include "calls.h"
+
+/* Node raised the soft limit for itself, and has no way to start a program with the one that it found. */
+static void restore_open_files(void)
+{
+	struct rlimit limit;
+
+	if (!shim_session.control->open_files || shim_process.process != 1 ||
+	    raw4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit) || limit.rlim_cur <= shim_session.control->open_files)
+		return;
+	limit.rlim_cur = shim_session.control->open_files;
+	raw4(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&limit, 0);
+}
 
 __attribute__((constructor(102))) static void attach(void)
 {
@@ -20,6 +33,7 @@ __attribute__((constructor(102))) static void attach(void)
 	/* Before anything is mapped. When the watcher can't work, mappings are the driver's own, and `record` has said so. */
 	if (shim_session.control->mmio_mode != VFIOTAPE_MMIO_OFF)
 		shim_session.watching = mmio_start(shim_session.control->mmio_mode) == NULL;
+	restore_open_files();
 	objects_find_unseen();
 	/*
 	 * The recorded program itself is in the trace whatever it does. Others of its session (the shell's children, say)
