@@ -209,11 +209,11 @@ describe('record', () => {
       '-o',
       path,
       '--duration',
-      '200ms',
+      '300ms',
       '--',
       'sh',
       '-c',
-      'sleep 0.8; echo on; exit 3',
+      'sleep 5; echo on; exit 3',
     );
     assert.equal(done.status, 3);
     assert.equal(done.stdout, 'on\n');
