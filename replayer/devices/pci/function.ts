@@ -57,6 +57,8 @@ export class PciFunction implements Host {
 
   readonly #places: ReadonlyMap<number, CapabilityDescription>;
   #intxAsserted = false;
+  /** What the machine sees of it. */
+  #intxDriven = false;
   /** Work deferred before a reset is not done after it. */
   #life = 0;
 
@@ -261,7 +263,10 @@ export class PciFunction implements Host {
 
   #driveIntx(): void {
     const disabled = (this.command & COMMAND_INTX_DISABLE) !== 0;
-    this.upstream.intx(this.#intxAsserted && !disabled && this.messages === 'none');
+    const level = this.#intxAsserted && !disabled && this.messages === 'none';
+    if (level === this.#intxDriven) return;
+    this.#intxDriven = level;
+    this.upstream.intx(level);
   }
 
   get #msi(): {
