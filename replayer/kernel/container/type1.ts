@@ -247,13 +247,16 @@ export class Type1 implements AddressSpace {
     base: bigint,
     bitmap: DirtyPages | undefined,
   ): bigint {
-    let unmapped = 0n;
-    for (const mapping of affected) {
-      if (bitmap !== undefined && !writeDirtyBits(call.memory, bitmap, base, mapping)) return BigInt(-EFAULT);
-      unmapped += mapping.last - mapping.start + 1n;
-      this.#remove(mapping);
-    }
-    return unmapped;
+    const failed = affected.findIndex(
+      (mapping) => bitmap !== undefined && !writeDirtyBits(call.memory, bitmap, base, mapping),
+    );
+    // What comes before a bitmap that can't be written is unmapped all the same.
+    const run = failed < 0 ? affected : affected.slice(0, failed);
+    this.#mappings.removeRun(run);
+    for (const { process, pinned } of run) this.locked.remove(process, pinned);
+    this.#available += run.length;
+    if (failed >= 0) return BigInt(-EFAULT);
+    return run.reduce((sum, { start, last }) => sum + last - start + 1n, 0n);
   }
 
   #invalidate(affected: readonly Type1Mapping[]): bigint {
@@ -263,12 +266,6 @@ export class Type1 implements AddressSpace {
       this.#mappings.insert({ ...mapping, vaddrInvalid: true });
     }
     return affected.reduce((sum, { start, last }) => sum + last - start + 1n, 0n);
-  }
-
-  #remove(mapping: Type1Mapping): void {
-    this.#mappings.remove(mapping);
-    this.locked.remove(mapping.process, mapping.pinned);
-    this.#available++;
   }
 
   #removeAll(): void {

@@ -56,6 +56,12 @@ export class MappingList<M extends Range> {
     if (this.#sorted[at] === mapping) this.#sorted.splice(at, 1);
   }
 
+  /** Neighbours, in order: one by one, 65535 of them would take seconds. */
+  removeRun(run: readonly M[]): void {
+    const [first] = run;
+    if (first !== undefined) this.#sorted.splice(this.#position(first.start), run.length);
+  }
+
   clear(): void {
     this.#sorted = [];
   }
