@@ -9,6 +9,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -144,7 +145,12 @@ export class RawSession {
     return new Promise((resolve, reject) => {
       child.on('error', reject);
       child.on('close', (status, signal) => resolve({ status, signal, output, pid: child.pid ?? 0 }));
-      if (during !== undefined && child.pid !== undefined) during(child.pid).catch(reject);
+      if (during !== undefined && child.pid !== undefined) {
+        during(child.pid).catch((error: unknown) => {
+          child.kill('SIGKILL');
+          reject(error);
+        });
+      }
     });
   }
 
@@ -159,6 +165,8 @@ export class RawSession {
   rings(): readonly RawRing[] {
     return readdirSync(this.directory)
       .filter((name) => name.startsWith('ring.'))
+      // A driver that still runs may be making it.
+      .filter((name) => statSync(join(this.directory, name)).size > RING_HEADER_BYTES)
       .sort()
       .map((name) => this.ring(Number(name.slice('ring.'.length))));
   }
