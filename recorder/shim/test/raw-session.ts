@@ -163,12 +163,14 @@ export class RawSession {
   }
 
   rings(): readonly RawRing[] {
-    return readdirSync(this.directory)
-      .filter((name) => name.startsWith('ring.'))
-      // A driver that still runs may be making it.
-      .filter((name) => statSync(join(this.directory, name)).size > RING_HEADER_BYTES)
-      .sort()
-      .map((name) => this.ring(Number(name.slice('ring.'.length))));
+    return (
+      readdirSync(this.directory)
+        .filter((name) => name.startsWith('ring.'))
+        // A driver that still runs may be making it.
+        .filter((name) => statSync(join(this.directory, name)).size > RING_HEADER_BYTES)
+        .sort()
+        .map((name) => this.ring(Number(name.slice('ring.'.length))))
+    );
   }
 
   /** All whole records of all rings, ring by ring. */
