@@ -13,7 +13,7 @@
 #define REACH 0x7f000000ull      /* of a 32-bit displacement, less than the most that a trampoline is long */
 #define ARENA_BYTES (256u << 10)
 #define ARENAS_MAX 64u
-#define STUB_BYTES 14u
+#define STUB_BYTES MMIO_STUB_BYTES
 #define STUBS_LOG2 13u
 #define STUBS (1u << STUBS_LOG2)
 #define VERDICTS_MAX 32u
@@ -159,21 +159,33 @@ static bool have_page(uint64_t page)
 	return true;
 }
 
-bool mmio_stub_place(uint64_t at, uint64_t target)
+static bool taken(uint64_t at)
 {
-	uint8_t jump[STUB_BYTES] = { 0xff, 0x25 }; /* jmp [rip+0] */
 	uint64_t last = at + STUB_BYTES - 1;
-	uint32_t i = bucket(at >> 4);
 
-	if (at < USER_LOW || at > USER_HIGH - PAGE || stub_count >= STUBS / 2)
-		return false;
 	for (uint64_t granule = (at - STUB_BYTES) >> 4; granule <= last >> 4; granule++)
 		if (stub_in_granule(granule, at))
-			return false;
-	if (!have_page(page_down(at)) || (page_down(last) != page_down(at) && !have_page(page_down(last))))
-		return false;
-	copy_bytes(jump + 6, &target, 8);
-	if (!mmio_code_write(at, jump, sizeof(jump)))
+			return true;
+	return false;
+}
+
+static bool have_pages(uint64_t at)
+{
+	uint64_t first = page_down(at), last = page_down(at + STUB_BYTES - 1);
+
+	return have_page(first) && (last == first || have_page(last));
+}
+
+bool mmio_stub_possible(uint64_t at)
+{
+	return at >= USER_LOW && at <= USER_HIGH - PAGE && stub_count < STUBS / 2 && !taken(at) && have_pages(at);
+}
+
+bool mmio_stub_place(uint64_t at, const uint8_t *code, size_t length)
+{
+	uint32_t i = bucket(at >> 4);
+
+	if (!mmio_stub_possible(at) || !mmio_code_write(at, code, length))
 		return false;
 	while (stubs[i])
 		i = (i + 1) & (STUBS - 1);

@@ -43,7 +43,7 @@ static void make(struct mmio_site *site, const uint8_t now[16], size_t available
 	mmio_counters.unpatched++;
 }
 
-static struct mmio_site *site_at(uint64_t address)
+struct mmio_site *mmio_site_at(uint64_t address)
 {
 	struct mmio_site *site = mmio_site_find(address);
 	uint8_t now[16] = { 0 };
@@ -82,7 +82,7 @@ static void on_access(uint64_t address, int signal, siginfo_t *info, ucontext_t 
 {
 	greg_t *registers = context->uc_mcontext.gregs;
 	uint64_t at = (uint64_t)registers[REG_RIP];
-	struct mmio_site *site = site_at(at);
+	struct mmio_site *site = mmio_site_at(at);
 	struct mmio_fault fault;
 	bool starts_inside;
 

@@ -83,6 +83,7 @@ enum mmio_class {
 	CLASS_MOVDIR64B,
 	CLASS_STEP,
 	CLASS_UNDECODED,
+	CLASS_MOVED,    /* touches no memory: see evict.c */
 };
 
 #define REG_NONE 0xff
@@ -188,8 +189,11 @@ bool mmio_code_start(void);
 uint64_t mmio_code_room(uint64_t near, size_t size);
 /* Gives back what was not used of the last room. */
 void mmio_code_trim(uint64_t address, size_t asked, size_t used);
-/* A 14-byte jump to `target` at exactly `at`, if that memory is free or ours. */
-bool mmio_stub_place(uint64_t at, uint64_t target);
+/* A few instructions at exactly `at`, if that memory is free or ours. */
+#define MMIO_STUB_BYTES 24u
+bool mmio_stub_place(uint64_t at, const uint8_t *code, size_t length);
+/* Whether that is likely to succeed there. */
+bool mmio_stub_possible(uint64_t at);
 /* Is any of our executable memory in the range, or code that was looked up? */
 bool mmio_code_overlaps(uint64_t address, size_t length);
 /* The driver takes that memory: what leads there is undone first. */
@@ -242,6 +246,7 @@ struct mmio_site *mmio_site_covering(uint64_t address, const struct mmio_site *e
 bool mmio_write_jump(struct mmio_site *site, const uint8_t *bytes, size_t length, uint8_t jump_at, uint64_t stub);
 bool mmio_pun(struct mmio_site *site);
 bool mmio_padding_jump(struct mmio_site *site);
+bool mmio_evict_successor(struct mmio_site *site);
 bool mmio_padding_used(uint64_t address, size_t length);
 
 /* --- record.c ------------------------------------------------------------------------------------------------------ */
@@ -266,6 +271,8 @@ void mmio_slow_load_done(struct mmio_frame *frame, struct mmio_site *site);
 
 /* --- fault.c ------------------------------------------------------------------------------------------------------- */
 
+/* The site at an address where an access faulted: decoded, given its trampoline, and patched when it is met first. */
+struct mmio_site *mmio_site_at(uint64_t address);
 /* The handler of SIGSEGV, SIGBUS and SIGTRAP. */
 void mmio_on_signal(int signal, siginfo_t *info, void *context);
 

@@ -92,7 +92,10 @@ static bool direct_jump(struct mmio_site *site)
 
 static bool jump_in(struct mmio_site *site)
 {
-	return site->insn.length >= 5 ? direct_jump(site) : mmio_pun(site) || mmio_padding_jump(site);
+	if (site->insn.class == CLASS_MOVED)
+		return false; /* where it went, others rely on: it goes back instead */
+	return site->insn.length >= 5 ? direct_jump(site)
+				      : mmio_pun(site) || mmio_padding_jump(site) || mmio_evict_successor(site);
 }
 
 static void set_tier(struct mmio_site *site, enum mmio_tier tier, enum mmio_reason reason)

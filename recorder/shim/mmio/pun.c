@@ -16,9 +16,10 @@ static bool try_target(struct mmio_site *site, uint8_t prefixes, uint32_t displa
 {
 	static const uint8_t prefix[] = { 0x2e, 0x26 }; /* segment prefixes mean nothing to a near jump */
 	uint64_t target = site->address + prefixes + 5 + (uint64_t)(int64_t)(int32_t)displacement;
-	uint8_t bytes[16];
+	uint8_t bytes[16], stub[14] = { 0xff, 0x25 }; /* jmp [rip + 0] */
 
-	if (!mmio_stub_place(target, site->trampoline))
+	copy_bytes(stub + 6, &site->trampoline, 8);
+	if (!mmio_stub_place(target, stub, sizeof(stub)))
 		return false;
 	for (uint8_t i = 0; i < prefixes; i++)
 		bytes[i] = i + 1 == prefixes ? 0x48 : prefix[i & 1];

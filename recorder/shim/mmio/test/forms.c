@@ -273,8 +273,8 @@ static void report(void)
 	}
 	printf("forms %lu threads %d runs %ld accesses %ld failures %ld\n", form_count, threads, runs, accesses, failures);
 	printf("sites: patched %lu trapped %lu emulated %lu stepped %lu\n", tiers[1], tiers[2], tiers[3], tiers[4]);
-	printf("jumps: direct %lu punned %lu padding %lu repunned %lu\n", mmio_counters.patched_direct,
-	       mmio_counters.patched_pun, mmio_counters.patched_padding, mmio_counters.repuns);
+	printf("jumps: direct %lu punned %lu padding %lu repunned %lu evicted %lu\n", mmio_counters.patched_direct,
+	       mmio_counters.patched_pun, mmio_counters.patched_padding, mmio_counters.repuns, mmio_counters.evicted);
 	printf("reasons: mode %lu short %lu room %lu form %lu anonymous %lu\n", reasons[MMIO_REASON_MODE],
 	       reasons[MMIO_REASON_TOO_SHORT], reasons[MMIO_REASON_NO_ROOM], reasons[MMIO_REASON_FORM],
 	       reasons[MMIO_REASON_ANONYMOUS]);

@@ -258,6 +258,18 @@ const kinds: Record<Access, number> = {
   elements: 6,
 };
 
+/** The last three are moved out of the way where nothing else helps. */
+const followers = [
+  'nop',
+  'mov eax, eax',
+  'xchg r11, r11',
+  'lea r11, [r11+0]',
+  'mov r11d, r11d\n nop',
+  'mov ebp, 0xffffff9c',
+  'and ebp, 0xfffbffff',
+  '.byte 0xe9, 0, 0, 0, 0',
+];
+
 /** The table as GNU assembly; `struct form` in forms.c is its reader. */
 export function assembly(): string {
   const code: string[] = [];
@@ -269,7 +281,7 @@ export function assembly(): string {
       if (/\b[abcd]h\b/.test(form.text) && /r\d/.test(where.text)) continue; // ah … dh can't be named beside REX
       const text = form.text.replaceAll('M', where.text);
       // What follows a short site decides where its jump can go: let it differ.
-      const after = ['nop', 'mov eax, eax', 'xchg r11, r11', 'lea r11, [r11+0]'][count % 4] ?? 'nop';
+      const after = followers[count % followers.length] ?? 'nop';
       code.push(`f${count}: ${text}\n ${after}\n ret\n .p2align ${count % 3 === 0 ? 4 : 0}, 0xcc`);
       names.push(`n${count}: .asciz "${text.replaceAll('\n', ';')}"`);
       table.push(
