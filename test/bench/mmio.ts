@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What one load or store costs, caught in each way; recorder/shim/mmio/test/bench.c measures. */
 import { execFileSync } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { buildWithRig } from '../../recorder/shim/mmio/test/build.js';
 import type { Area, Figure } from './harness.js';
 
@@ -36,6 +38,35 @@ function reportThreads(report: (figure: Figure) => void, program: string, thread
   say('stepped_like_mmiotrace', access(measure(program, 'step', threads)));
 }
 
+/** Share of DPDK's MMIO sites that become jumps; where its drivers are usually loaded, and where they could be. */
+function reportPatchable(report: (figure: Figure) => void): void {
+  const sites = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'vfiotape/dpdk-sites');
+  if (!existsSync(join(sites, 'sites.txt'))) {
+    process.stdout.write(
+      `${'mmio.patchable_percent'.padEnd(44)} not measured: test/bench/dpdk-sites first\n`,
+    );
+    return;
+  }
+  const program = buildWithRig('patchable', []);
+  try {
+    for (const place of ['library', 'pie', 'low']) {
+      const args = [join(sites, 'pmd.so'), join(sites, 'sites.txt'), place];
+      const [, all, patched] =
+        /^sites (\d+) patched (\d+)/.exec(
+          execFileSync(program, args, { encoding: 'utf8', timeout: 120_000 }),
+        ) ?? [];
+      report({
+        name: place === 'library' ? 'mmio.patchable_percent' : `mmio.patchable_${place}_percent`,
+        value: (Number(patched) / Number(all)) * 100,
+        unit: `% of ${all} sites`,
+        goal: place === 'library' ? '>= 99' : '',
+      });
+    }
+  } finally {
+    rmSync(program, { force: true });
+  }
+}
+
 export const area: Area = {
   name: 'mmio',
   run: async (report) => {
@@ -45,5 +76,6 @@ export const area: Area = {
     } finally {
       rmSync(program, { force: true });
     }
+    reportPatchable(report);
   },
 };
