@@ -66,6 +66,14 @@ test('without protection keys, the other threads are held while one steps', () =
   assert.ok((run(anywhere, PATCH, '2', 'nokey')['held'] ?? 0) > 0);
 });
 
+test('another clock than the processor’s: all records go through C', () => {
+  run(anywhere, PATCH, '1', 'monotonic');
+});
+
+test('a full ring, or a recorder that stopped, changes nothing for the driver', () => {
+  for (const why of ['full', 'stopped']) assert.equal(run(anywhere, PATCH, '2', why)['accesses'], 0);
+});
+
 test('at a low address, where half of all jump targets are not memory: padding is used, the rest traps', () => {
   for (const threads of ['1', '2']) {
     const figures = run(low, PATCH, threads);
