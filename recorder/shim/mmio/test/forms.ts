@@ -201,7 +201,12 @@ add('vpaddd ymm1, ymm2, M', 32, 'stepped', { addressing: few });
 add('movddup xmm1, M', 8, 'stepped', { addressing: few });
 add('cmpxchg16b M', 16, 'stepped', { addressing: viaRsi, aligned: true });
 add('prefetchw M\n nop', 1, 'none', { addressing: few });
-add('mov rax, gs:M', 8, 'stepped', { addressing: [addressing('[rdi]', 7)] });
+forms.push({
+  text: 'mov rax, qword ptr gs:M',
+  width: 8,
+  access: 'stepped',
+  addressing: [addressing('[rdi]', 7)],
+});
 forms.push({
   text: 'fld qword ptr M\n fstp qword ptr [rsp-8]\n mov rax, [rsp-8]',
   width: 8,
