@@ -8,6 +8,7 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { packageRoot } from '../../abi/package-root.js';
+import { describeLosses } from '../../cli/losses.js';
 import { dump } from '../../session/describe/dump.js';
 import { takeOverview } from '../../session/overview/overview.js';
 import { overviewText } from '../../session/overview/text.js';
@@ -70,7 +71,13 @@ for (const name of names) {
   });
   test(`${base}: info as expected`, () => {
     withTrace(name, (trace) =>
-      golden(`${base}.info.txt`, overviewText(trace, takeOverview(trace)).replaceAll(packageRoot(), '')),
+      golden(
+        `${base}.info.txt`,
+        overviewText(
+          trace,
+          takeOverview(trace, (loss) => describeLosses([loss])),
+        ).replaceAll(packageRoot(), ''),
+      ),
     );
   });
 }
