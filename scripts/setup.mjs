@@ -139,7 +139,13 @@ export function setUp() {
   return sound;
 }
 
+// `node setup.mjs [SCRIPT ARGS…]`: what the script needs first, then the script. Wrong types are told, and stop no measurement.
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  if (!setUp()) process.exit(1);
+  const sound = setUp();
+  const [script, ...args] = process.argv.slice(2);
+  if (script !== undefined) {
+    process.exit(run(process.execPath, ['--enable-source-maps', join(root, script), ...args]));
+  }
+  if (!sound) process.exit(1);
   say('built: dist/ and build/libvfiotape.so; try: node dist/cli/main.js --help');
 }

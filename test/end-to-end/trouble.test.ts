@@ -51,17 +51,15 @@ test('a recorder that is killed leaves the driver running, and recover finds all
     recorder.kill('SIGKILL');
     await gone;
     const atDeath = counted(counts);
-    // The rings are full within a second or so; from then on the shim drops and counts, and the driver must not stand still.
+    // The rings are full within a second or so; from then on the shim drops and counts, and the driver must not stand
+    // still: at least three times in a row it gets on, however busy the machine.
     await sleep(2500);
-    const later = counted(counts);
-    await sleep(500);
-    const muchLater = counted(counts);
-    for (const slot of [0, 1]) {
-      assert.ok((later[slot] ?? 0) > (atDeath[slot] ?? 0), 'the driver stopped when the recorder died');
-      assert.ok(
-        (muchLater[slot] ?? 0) > (later[slot] ?? 0),
-        'the driver stopped some time after the recorder died',
-      );
+    for (let before = atDeath, times = 0; times < 3; times++) {
+      for (let tries = 0; [0, 1].some((slot) => counted(counts)[slot] === before[slot]); tries++) {
+        assert.ok(tries < 200, 'the driver stands still since the recorder died');
+        await sleep(100);
+      }
+      before = counted(counts);
     }
     endDriver(counts);
     while (processesOf(driver, counts).length > 0) await sleep(10);
