@@ -8,6 +8,7 @@ import { recordedCalls } from './compare/recorded-calls.js';
 import { parseStraceLog } from './compare/strace-log.js';
 import type { Driver } from './drivers.js';
 import { fileName, type Run } from './guest-script.js';
+import { firstDifference } from './same-output.js';
 
 /** One thing that was checked about a driver. */
 export interface Check {
@@ -83,23 +84,6 @@ function sameTrouble(driver: Driver, plain: Outcome, recorded: Outcome): string 
 /** What the recorder itself says on the driver's standard error. */
 function withoutOurs(text: string): string {
   return text.replace(/^vfiotape: .*\n/gm, '');
-}
-
-function steady(driver: Driver, text: string): readonly string[] {
-  const kept = driver.volatile.reduce((so, pattern) => so.replace(pattern, ''), text.replaceAll('\r', ''));
-  const lines = kept.split('\n');
-  return driver.unordered === true ? lines.filter((line) => line.trim() !== '').sort() : lines;
-}
-
-function firstDifference(driver: Driver, plain: string, recorded: string): string | undefined {
-  const left = steady(driver, plain);
-  const right = steady(driver, recorded);
-  for (let i = 0; i < Math.max(left.length, right.length); i++) {
-    if (left[i] !== right[i]) {
-      return `line ${i + 1} without the recorder: ${left[i] ?? '(none)'}\nwith it: ${right[i] ?? '(none)'}`;
-    }
-  }
-  return undefined;
 }
 
 function withTrace<T>(file: string, use: (trace: Trace) => T): T | string {
