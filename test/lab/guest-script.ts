@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { straceOptions } from './compare/strace-log.js';
-import type { Driver } from './drivers.js';
+import type { Dialogue, Driver } from './drivers.js';
 import { devices } from './machine.js';
 
 /**
@@ -36,7 +36,7 @@ export function guestScript(drivers: readonly Driver[]): string {
   for (const driver of drivers) {
     lines.push(`hugepages ${driver.hugepages ?? 0}`);
     for (const run of runs) lines.push(...runLines(driver, run));
-    lines.push(`job ${fileName(driver, 'version')} 60 ${driver.version.map(quote).join(' ')}`);
+    lines.push(`job ${fileName(driver, 'version')} 120 ${driver.version.map(quote).join(' ')}`);
   }
   return `${lines.join('\n')}\n`;
 }
@@ -62,15 +62,14 @@ function runLines(driver: Driver, run: Run): readonly string[] {
   }[run];
   const job = `job ${name} ${driver.seconds} ${[...prefix, ...driverCommand(driver)].map(quote).join(' ')}`;
   const { dialogue } = driver;
-  const lines =
-    dialogue === undefined ? [job] : [`${dialogueCommand(name, dialogue.prompt, dialogue.steps)} | ${job}`];
+  const lines = dialogue === undefined ? [job] : [`${dialogueCommand(name, dialogue)} | ${job}`];
   // Written to memory first: /out is not cached, and strace writes line by line.
   if (run === 'recorded') lines.push(`keep ${trace}`);
   if (run === 'observed') lines.push(`keep ${trace} ${log}`);
   return lines;
 }
 
-function dialogueCommand(name: string, prompt: string, steps: readonly (string | number)[]): string {
+function dialogueCommand(name: string, steps: Dialogue): string {
   const script = `${guestRoot}/test/lab/guest/dialogue`;
-  return [script, name, prompt, ...steps.map(String)].map(quote).join(' ');
+  return [script, `/out/${name}.status`, ...steps.map(String)].map(quote).join(' ');
 }

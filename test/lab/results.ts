@@ -33,6 +33,8 @@ interface Outcome {
   readonly status: number | undefined;
   readonly out: string;
   readonly err: string;
+  /** What its threads were doing when its time was over; empty when it ended by itself. */
+  readonly hung: string;
 }
 
 function outcome(directory: string, driver: Driver, run: Run | 'version'): Outcome {
@@ -41,7 +43,12 @@ function outcome(directory: string, driver: Driver, run: Run | 'version'): Outco
     return existsSync(file) ? readFileSync(file, 'utf8') : '';
   };
   const status = read('status').trim();
-  return { status: status === '' ? undefined : Number(status), out: read('out'), err: read('err') };
+  return {
+    status: status === '' ? undefined : Number(status),
+    out: read('out'),
+    err: read('err'),
+    hung: read('hung'),
+  };
 }
 
 /** Looks at what a guest left of one driver's three runs. */
@@ -62,18 +69,19 @@ export function examine(directory: string, driver: Driver): DriverResult {
   return { driver, directory, checks, comparison: compared.comparison, ownCalls: compared.own, version };
 }
 
-function workTrouble(driver: Driver, { status, out, err }: Outcome): string {
+function workTrouble(driver: Driver, ran: Outcome): string {
+  const { status, out } = ran;
   const problems: string[] = [];
   if (status !== driver.status) problems.push(`exit status ${status ?? 'none'}, not ${driver.status}`);
   for (const pattern of driver.expect) {
     if (!pattern.test(out)) problems.push(`its output has no ${pattern}`);
   }
-  return problems.length === 0 ? '' : `${problems.join('; ')}\n${tail(out + err)}`;
+  return problems.length === 0 ? '' : `${problems.join('; ')}\n${whatItDid(ran)}`;
 }
 
 function sameTrouble(driver: Driver, plain: Outcome, recorded: Outcome): string {
   if (plain.status !== recorded.status) {
-    return `exit status ${recorded.status ?? 'none'}, without the recorder ${plain.status ?? 'none'}\n${tail(recorded.out + recorded.err)}`;
+    return `exit status ${recorded.status ?? 'none'}, without the recorder ${plain.status ?? 'none'}\n${whatItDid(recorded)}`;
   }
   const difference =
     firstDifference(driver, plain.out, recorded.out) ??
@@ -142,8 +150,10 @@ function compareRun(
   return { trouble: problems.join('\n'), comparison, own: strace.own };
 }
 
-function tail(text: string): string {
-  return text.trimEnd().split('\n').slice(-15).join('\n');
+function whatItDid({ out, err, hung }: Outcome): string {
+  const tail = (text: string): string => text.trimEnd().split('\n').slice(-15).join('\n');
+  const printed = `standard output ends with:\n${tail(out)}\nstandard error with:\n${tail(err)}`;
+  return hung === '' ? printed : `${hung.trimEnd().split('\n').slice(0, 150).join('\n')}\n${printed}`;
 }
 
 /** The table of docs/lab-results.md. */

@@ -60,7 +60,7 @@ function addToCorpus(root: string, { driver, directory, version }: DriverResult)
       `- command: \`${driver.command.join(' ')}\``,
       ...(driver.dialogue === undefined
         ? []
-        : [`- told: ${driver.dialogue.steps.map((step) => `\`${step}\``).join(', ')} (numbers are seconds)`]),
+        : [`- told: ${driver.dialogue.map((step) => `\`${step}\``).join(', ')} (numbers are seconds)`]),
       `- made by: \`npm run test:lab -- --write${driver.newer === true ? ' --all' : ''} --only ${driver.name}\``,
       '',
     ].join('\n'),

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
 # What a session script in the guest is made of. Results go to $results, one set of files a job:
-# NAME.out, NAME.err (what the driver printed), NAME.status (its exit status, the last file to appear).
+# NAME.out, NAME.err (what the driver printed), NAME.hung (what it did when its time was over), NAME.status (its exit
+# status, the last file to appear).
 
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LC_ALL=C.UTF-8
 results=/out
@@ -44,14 +45,40 @@ hugepages() {
 
 # job NAME SECONDS COMMAND...   standard input is passed on
 job() {
-	local name=$1 seconds=$2 status began
+	local name=$1 seconds=$2 status began group
 	shift 2
 	began=$(date +%s.%N)
-	# SIGKILL after the time: nothing may hold the boot up.
-	timeout -s KILL "$seconds" "$@" >"$results/$name.out" 2>"$results/$name.err"
+	# It makes a process group of its own. Its time is the last resort: hang_guard is there before it.
+	timeout -s KILL $((seconds + 120)) "$@" <&0 >"$results/$name.out" 2>"$results/$name.err" &
+	group=$!
+	hang_guard "$name" "$seconds" "$group" </dev/null &
+	wait "$group"
 	status=$?
 	say "job $name: status $status after $(echo "$began $(date +%s.%N)" | awk '{printf "%.1f", $2 - $1}') s"
 	echo "$status" >"$results/$name.status"
+}
+
+# hang_guard NAME SECONDS GROUP: when the job is still there after its time, writes down what every thread of it is doing
+# (NAME.hung), and then kills it: nothing may hold the boot up, and nothing may hang without a trace of why.
+hang_guard() {
+	local name=$1 end=$((SECONDS + $2)) group=$3 sample
+	while [ "$SECONDS" -lt "$end" ]; do
+		sleep 2
+		if [ -e "$results/$name.status" ]; then return; fi
+	done
+	{
+		echo "still running after $2 s:"
+		"$(dirname "${BASH_SOURCE[0]}")/describe" "$group"
+		# What runs on the processors, a few times: the program counters of threads that don't sleep are nowhere in /proc.
+		dmesg -C
+		for sample in 1 2 3 4 5; do
+			echo l >/proc/sysrq-trigger
+			sleep 0.3
+		done
+		dmesg | sed -n 's/^\[[^]]*\] //; /NMI backtrace for\|^CPU:\|RIP:/p' | sed 's/^CPU:/  CPU:/; s/^RIP:/  RIP:/'
+	} >"$results/$name.hung" 2>&1
+	say "job $name hangs"
+	kill -KILL -- "-$group"
 }
 
 # Moves what a run made to the host, as far as it made it.
