@@ -6,6 +6,7 @@ import { FILTER_HELP } from '../session/filter/help.js';
 import { ExitStatus } from './exit-status.js';
 import { reportDamages, withTrace } from './input.js';
 import { print } from './output.js';
+import { SYMBOLS_OPTION, withCallSites } from './symbols.js';
 import { defineVerb } from './verb.js';
 
 function eventNumber(name: string, value: number | undefined): number | undefined {
@@ -16,13 +17,14 @@ function eventNumber(name: string, value: number | undefined): number | undefine
 }
 
 export const verb = defineVerb({
-  usage: 'dump [--filter EXPR] [--from N] [--to N] [--json] TRACE',
+  usage: 'dump [--filter EXPR] [--from N] [--to N] [--symbols DIR]… [--json] TRACE',
   summary: 'Every event, decoded, one line each. TRACE may be - for standard input.',
   operands: { least: 1, most: 1 },
   options: {
     filter: { type: 'string', describe: 'only the events that fit this expression' },
     from: { type: 'number', describe: 'first event' },
     to: { type: 'number', describe: 'last event' },
+    symbols: SYMBOLS_OPTION,
     json: { type: 'boolean', describe: 'one JSON object a line (docs/dump-json.md)' },
   },
   examples: [
@@ -31,15 +33,16 @@ export const verb = defineVerb({
     ['vfiotape dump t.vtape --from 100 --to 120', 'a window; what came before is still decoded'],
   ],
   epilogue: FILTER_HELP,
-  async run({ operands, filter, from, to, json }) {
+  async run({ operands, filter, from, to, symbols, json }) {
     const first = eventNumber('from', from) ?? 0;
     const last = eventNumber('to', to);
     const compiled = filter === undefined ? undefined : compileFilter(filter);
     await withTrace(operands[0] as string, async (trace) => {
       const end = last === undefined ? Number.MAX_SAFE_INTEGER : last + 1;
-      for (const text of dump(trace, { filter: compiled, from: first, to: end, json: json === true })) {
-        await print(text);
-      }
+      await withCallSites(trace, symbols, async (callSites) => {
+        const options = { filter: compiled, from: first, to: end, json: json === true, callSites };
+        for (const text of dump(trace, options)) await print(text);
+      });
       reportDamages(trace);
     });
     return ExitStatus.OK;

@@ -6,21 +6,27 @@ import { ExitStatus } from './exit-status.js';
 import { withTrace } from './input.js';
 import { describeLosses } from './losses.js';
 import { print } from './output.js';
+import { SYMBOLS_OPTION, withCallSites } from './symbols.js';
 import { defineVerb } from './verb.js';
 
 export const verb = defineVerb({
-  usage: 'info [--json] TRACE',
+  usage: 'info [--symbols DIR]… [--json] TRACE',
   summary: 'What a trace holds, and whether it is complete. TRACE may be - for standard input.',
   operands: { least: 1, most: 1 },
-  options: { json: { type: 'boolean', describe: 'one JSON object (docs/info-json.md)' } },
-  async run({ operands, json }) {
+  options: {
+    symbols: SYMBOLS_OPTION,
+    json: { type: 'boolean', describe: 'one JSON object (docs/info-json.md)' },
+  },
+  async run({ operands, symbols, json }) {
     await withTrace(operands[0] as string, async (trace) => {
       const overview = takeOverview(trace, (loss) => describeLosses([loss]));
-      await print(
-        json === true
-          ? `${JSON.stringify(overviewJson(trace, overview), null, 2)}\n`
-          : overviewText(trace, overview),
-      );
+      await withCallSites(trace, symbols, async (callSites) => {
+        await print(
+          json === true
+            ? `${JSON.stringify(overviewJson(trace, overview, callSites), null, 2)}\n`
+            : overviewText(trace, overview, callSites),
+        );
+      });
     });
     return ExitStatus.OK;
   },

@@ -3,8 +3,10 @@ import { EventKind } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
 import type { Filter } from '../filter/compile.js';
 import { Session, STATE_KINDS } from '../state.js';
+import type { CallSites } from '../symbols/call-sites.js';
 import { eventJson } from './json.js';
 import { LineWriter } from './line.js';
+import { SiteNames } from './site.js';
 import { Subject } from './subject.js';
 
 export interface DumpOptions {
@@ -13,6 +15,8 @@ export interface DumpOptions {
   readonly from: number;
   readonly to: number;
   readonly json: boolean;
+  /** Names functions and lines; without it sites are offsets. */
+  readonly callSites?: CallSites;
 }
 
 /** Text is handed out in pieces of about so many characters: one write each. */
@@ -21,15 +25,16 @@ const PIECE = 1 << 16;
 /** The decoded events, one line each. What came before `from` is read too, since names and regions come from there. */
 export function* dump(
   trace: Trace,
-  { filter, from, to, json }: DumpOptions,
+  { filter, from, to, json, callSites }: DumpOptions,
 ): Generator<string, void, undefined> {
   const session = new Session(trace.definitions);
-  const subject = new Subject(trace, session);
+  const sites = new SiteNames(trace.definitions, callSites);
+  const subject = new Subject(trace, session, sites);
   // Of a stream it is not known how many threads will come.
   const threads = new Set(
     [...trace.definitions.threads.values()].map(({ process, tid }) => `${process}/${tid}`),
   );
-  const lines = new LineWriter(trace.definitions, session.names, trace.stream || threads.size > 1);
+  const lines = new LineWriter(trace.definitions, session.names, sites, trace.stream || threads.size > 1);
   const changes = new Uint8Array(256);
   for (const kind of STATE_KINDS) changes[kind] = 1;
   // A load may tell where registers lie (NVMe's CAP); chunks of nothing but loads are not read for it.
@@ -49,7 +54,7 @@ export function* dump(
         if (quiet || (filter !== undefined && !filter.matches(subject))) continue;
         const { event, description } = subject;
         const line = json
-          ? JSON.stringify(eventJson(trace.definitions, session.names, event, description, subject.site))
+          ? JSON.stringify(eventJson(trace.definitions, session.names, event, description, sites))
           : lines.line(event, description);
         text += `${line}\n`;
         if (text.length >= PIECE) {

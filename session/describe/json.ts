@@ -9,6 +9,7 @@ import type { ObjectNames } from '../object-names.js';
 import { payloadBytes } from '../payloads.js';
 import type { Description } from './description.js';
 import { kindName } from './kinds.js';
+import type { SiteNames } from './site.js';
 
 /** 64-bit numbers don't fit a JSON number: they are strings. */
 function jsonValue(value: PartValue): unknown {
@@ -37,7 +38,7 @@ export function eventJson(
   names: ObjectNames,
   event: Event,
   description: Description,
-  site: string | undefined,
+  sites: SiteNames,
 ): Readonly<Record<string, unknown>> {
   const thread = definitions.threads.get(event.thread);
   const process = thread === undefined ? undefined : definitions.processes.get(thread.process);
@@ -76,7 +77,7 @@ export function eventJson(
     ...((event.flags & EventFlag.INTENT) !== 0 && { completed: false }),
     ...((event.flags & EventFlag.RAW) !== 0 && { raw_syscall: true }),
     ...(!description.known && { known: false }),
-    ...(site !== undefined && { site }),
+    ...sites.json(event.site, event.kind),
     text: description.text,
   };
 }

@@ -4,7 +4,7 @@ import type { Event } from '../../traces/model.js';
 import type { DefinitionMaps } from '../../traces/reader.js';
 import type { ObjectNames } from '../object-names.js';
 import type { Description } from './description.js';
-import { SiteNames } from './site.js';
+import type { SiteNames } from './site.js';
 import { durationText, timeText } from './time.js';
 
 const NUMBER_WIDTH = 7;
@@ -24,10 +24,10 @@ export class LineWriter {
   /** Whether each line says which thread it was. */
   readonly showThread: boolean;
 
-  constructor(definitions: DefinitionMaps, names: ObjectNames, showThread: boolean) {
+  constructor(definitions: DefinitionMaps, names: ObjectNames, sites: SiteNames, showThread: boolean) {
     this.#definitions = definitions;
     this.#names = names;
-    this.#sites = new SiteNames(definitions);
+    this.#sites = sites;
     this.showThread = showThread;
   }
 
@@ -37,12 +37,8 @@ export class LineWriter {
     let text = `${number}  ${timeText(event.time).padStart(TIME_WIDTH)}${thread}  ${this.#names.label(event.object).padEnd(OBJECT_WIDTH)}  ${description.text}`;
     if (description.result !== undefined) text += ` = ${description.result}`;
     if (event.duration > 0) text += ` <${durationText(event.duration)}>`;
-    const site = this.#sites.name(event.site);
+    const site = this.#sites.name(event.site, event.kind);
     return site === undefined ? text : `${text} @${site}`;
-  }
-
-  site(event: Event): string | undefined {
-    return this.#sites.name(event.site);
   }
 
   #thread(id: number): string {

@@ -9,7 +9,7 @@ import type { Session } from '../state.js';
 import type { Description } from './description.js';
 import { applyAndDescribe } from './event.js';
 import { kindName } from './kinds.js';
-import { SiteNames } from './site.js';
+import type { SiteNames } from './site.js';
 
 /**
  * The row of a batch that is being looked at. The columns are asked first; the event, its payloads and its
@@ -25,10 +25,10 @@ export class Subject implements FilterSubject {
   #description: Description | undefined;
   #applied = false;
 
-  constructor(trace: Trace, session: Session) {
+  constructor(trace: Trace, session: Session, sites: SiteNames) {
     this.#trace = trace;
     this.#session = session;
-    this.#sites = new SiteNames(trace.definitions);
+    this.#sites = sites;
   }
 
   /** Every row must be applied, with apply or by asking its description, before the next. */
@@ -141,8 +141,10 @@ export class Subject implements FilterSubject {
     const { threads, processes } = this.#trace.definitions;
     return processes.get(threads.get(this.thread)?.process ?? 0)?.pid ?? 0;
   }
-  get site(): string | undefined {
-    return this.#sites.name(this.#columns.site[this.#row] as number);
+  get site(): readonly string[] {
+    const id = this.#columns.site[this.#row] as number;
+    const [name, plain] = [this.#sites.name(id, this.kind), this.#sites.plain(id)];
+    return [name, plain].filter((text, n) => text !== undefined && (n === 0 || text !== name)) as string[];
   }
 }
 

@@ -122,7 +122,11 @@ export const FIELDS: Readonly<Record<string, Field>> = {
   ),
   duration: number('of the call: 80ns, 1ms', (subject) => subject.duration, time),
   number: number('number of the event', (subject) => subject.number),
-  site: { type: 'text', help: 'call site: ~ qemu-img', get: (subject) => optional(subject.site) },
+  site: {
+    type: 'text',
+    help: 'call site: ~ qemu-img, ~ nvme_poll, ~ nvme.c:12',
+    get: (subject) => subject.site,
+  },
   text: {
     type: 'text',
     help: 'the decoded call, as shown: ~ MASTER=1',

@@ -36,7 +36,7 @@ const SUBJECT: FilterSubject = {
   tid: 4711,
   threadName: 'worker-1',
   pid: 4700,
-  site: 'qemu-img+0x1234',
+  site: ['qemu-img!nvme_poll+0x1c (nvme.c:123)', 'qemu-img+0x1234'],
 };
 
 const matches = (expression: string, subject: Partial<FilterSubject> = {}): boolean =>

@@ -26,5 +26,6 @@ export interface FilterSubject {
   readonly tid: number;
   readonly threadName: string;
   readonly pid: number;
-  readonly site: string | undefined;
+  /** As named, and as module and offset. */
+  readonly site: readonly string[];
 }

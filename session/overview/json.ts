@@ -1,16 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 /** `info --json`: docs/info-json.md is the promise. */
+import { reasonText, tierName } from '../../abi/mmio-sites.js';
 import { objectKindName } from '../../abi/object-kinds.js';
 import { hex } from '../../abi/text.js';
+import { EventKind } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
 import { kindName } from '../describe/kinds.js';
+import { SiteNames } from '../describe/site.js';
 import { ObjectNames } from '../object-names.js';
+import type { CallSites } from '../symbols/call-sites.js';
 import type { Overview } from './overview.js';
 
-export function overviewJson(trace: Trace, overview: Overview): Readonly<Record<string, unknown>> {
+export function overviewJson(
+  trace: Trace,
+  overview: Overview,
+  callSites?: CallSites,
+): Readonly<Record<string, unknown>> {
   const { header, definitions, summary, clock } = trace;
   const { host, modes } = header;
   const names = new ObjectNames(definitions);
+  const sites = new SiteNames(definitions, callSites);
   return {
     file: trace.name,
     complete: overview.gaps.length === 0,
@@ -105,6 +114,11 @@ export function overviewJson(trace: Trace, overview: Overview): Readonly<Record<
       threads: [...definitions.threads.values()]
         .filter(({ process }) => process === id)
         .map(({ tid, name }) => ({ tid, name })),
+    })),
+    mmio_sites: [...definitions.mmioSites.values()].map(({ site, tier, reason }) => ({
+      ...sites.json(site, EventKind.SITE),
+      tier: tierName(tier),
+      reason: reason === 0 ? null : reasonText(reason),
     })),
   };
 }

@@ -4,11 +4,13 @@ import { reasonText, tierName } from '../../abi/mmio-sites.js';
 import { EVENTFD, objectKindName, SYSFS } from '../../abi/object-kinds.js';
 import { escapeText, size } from '../../abi/text.js';
 import { regionName } from '../../abi/vfio/regions.js';
-import type { DeviceDefinition } from '../../traces/model.js';
+import { type DeviceDefinition, EventKind } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
 import { kindName } from '../describe/kinds.js';
+import { SiteNames } from '../describe/site.js';
 import { durationText } from '../describe/time.js';
 import { ObjectNames } from '../object-names.js';
+import type { CallSites } from '../symbols/call-sites.js';
 import type { Overview } from './overview.js';
 
 const LISTED = 24;
@@ -66,15 +68,24 @@ function deviceText(device: DeviceDefinition): string {
   ].join('  ');
 }
 
-/** How many instructions were caught in which way, and why not in a better one. */
-function mmioSites(trace: Trace): readonly string[] {
-  const counts = new Map<string, number>();
-  for (const { tier, reason } of trace.definitions.mmioSites.values()) {
+/** How many instructions were caught in which way, and which of them not in the best one, and why. */
+function mmioSites(trace: Trace, callSites: CallSites | undefined): readonly string[] {
+  const names = new SiteNames(trace.definitions, callSites);
+  const ways = new Map<string, { count: number; readonly named: number[] }>();
+  for (const { site, tier, reason } of trace.definitions.mmioSites.values()) {
     const why = reasonText(reason);
     const how = why === '' ? tierName(tier) : `${tierName(tier)}: ${why}`;
-    counts.set(how, (counts.get(how) ?? 0) + 1);
+    const way = ways.get(how) ?? { count: 0, named: [] };
+    way.count++;
+    if (why !== '') way.named.push(site);
+    ways.set(how, way);
   }
-  return listed([...counts], ([how, number]) => `${number}  ${how}`);
+  return [...ways]
+    .slice(0, LISTED)
+    .flatMap(([how, { count, named }]) => [
+      `  ${count}  ${how}`,
+      ...listed(named, (site) => `  ${names.name(site, EventKind.SITE) ?? 'not known where'}`),
+    ]);
 }
 
 /** Two columns: what, and how it was. */
@@ -89,7 +100,7 @@ function date(realtimeNs: bigint): string {
     : `${time.toISOString().slice(0, 19)}Z`;
 }
 
-export function overviewText(trace: Trace, overview: Overview): string {
+export function overviewText(trace: Trace, overview: Overview, callSites?: CallSites): string {
   const { header, definitions, summary, clock } = trace;
   const { host, modes } = header;
   const names = new ObjectNames(definitions);
@@ -160,7 +171,7 @@ export function overviewText(trace: Trace, overview: Overview): string {
         return `${pid}  ${escapeText(exe)}  ${words(argv.slice(0, 8))}${argv.length > 8 ? ' …' : ''}  (${count(threads, 'thread')})`;
       }),
     ),
-    ...section('mmio sites', mmioSites(trace)),
+    ...section('mmio sites', mmioSites(trace, callSites)),
     `events  ${overview.events}`,
     ...[...overview.counts]
       .sort(([, a], [, b]) => b - a)
