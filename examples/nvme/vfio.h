@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What a driver needs of VFIO: a device, its registers, memory for its DMA, its interrupts. */
+#ifndef NVME_VFIO_H
+#define NVME_VFIO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PAGE_BYTES 4096u
+
+struct vfio {
+	int container; /* or iommufd */
+	int group;     /* -1 with a device node */
+	int device;
+	uint32_t ioas;
+	uint64_t config_offset; /* of the config region in the device's file */
+	bool was_reset;		/* VFIO could reset it when it was opened */
+	unsigned int msix_count;
+
+	volatile uint8_t *bar;
+	size_t bar_bytes;
+
+	uint8_t *memory; /* all that the device may reach */
+	uint64_t iova;
+	size_t memory_bytes;
+};
+
+/* Prints what can't be done, with errno's text, and exits. */
+void check(bool good, const char *what);
+
+void vfio_open(struct vfio *vfio, const char *bdf, bool cdev);
+void vfio_close(struct vfio *vfio);
+
+bool vfio_read_config(const struct vfio *vfio, unsigned int offset, void *value, unsigned int bytes);
+bool vfio_set_bus_master(const struct vfio *vfio, bool on);
+
+/* The first `bytes` of BAR 0. */
+void vfio_map_bar(struct vfio *vfio, size_t bytes);
+
+void vfio_map_memory(struct vfio *vfio, size_t bytes);
+void vfio_unmap_memory(struct vfio *vfio);
+
+/* `count` 0 takes the vectors away again. */
+void vfio_set_msix(const struct vfio *vfio, const int *eventfds, unsigned int count);
+
+#endif
