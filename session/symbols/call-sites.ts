@@ -127,9 +127,12 @@ export class CallSites {
 
 const FRAMES_SHOWN = 4;
 
-/** `nvme_poll+0x1c (nvme.c:123)`; inlined calls as `(io.h:20 < nvme.c:123)`, innermost first. */
+/** `nvme_poll+0x1c (nvme.c:123)`; inlined calls as `(write32 io.h:20 < nvme.c:123)`, innermost first. */
 export function callSiteText({ function: name, offset, source }: CallSite): string {
-  const frames = source.slice(0, FRAMES_SHOWN).map(({ file, line }) => `${basename(file)}:${line}`);
+  const frames = source.slice(0, FRAMES_SHOWN).map((frame, n) => {
+    const inlined = n + 1 < source.length && frame.function !== undefined ? `${frame.function} ` : '';
+    return `${inlined}${basename(frame.file)}:${frame.line}`;
+  });
   if (source.length > FRAMES_SHOWN) frames.push('…');
   const where = frames.length === 0 ? '' : ` (${frames.join(' < ')})`;
   return escapeText(name === undefined ? where.trimStart() : `${name}+${hex(offset)}${where}`);

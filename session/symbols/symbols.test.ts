@@ -287,7 +287,7 @@ test('what the tools print, both of them', () => {
   const source = [place('a', '/s/io.h', 20), place('b', '/s/nvme.c', 123)];
   assert.equal(
     callSiteText({ function: 'nvme_poll', offset: 28, source }),
-    'nvme_poll+0x1c (io.h:20 < nvme.c:123)',
+    'nvme_poll+0x1c (a io.h:20 < nvme.c:123)',
   );
   assert.equal(
     callSiteText({ function: undefined, offset: 0, source: [place('a', '/s/\x1b[2J.c', 1)] }),
