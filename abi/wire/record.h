@@ -159,8 +159,9 @@ enum vfiotape_role {
 
 /* --- a ring: one thread writes, the collector reads ---------------------------------------------------------------
  *
- * head and side_head are advanced with one `lock xadd` (a signal handler, or a raw clone that shares the TLS, may come
- * in between); the collector's words are followed by their complement, since its 8-byte write need not be one store.
+ * head is advanced with one xadd (a signal handler may come in between; with `lock` once a clone shares the TLS),
+ * side_head with a compare-and-swap; the collector's words are followed by their complement, since its 8-byte write need
+ * not be one store.
  * Record at position p is at RING_HEADER_BYTES + (p mod records) * 64; side position s at RING_HEADER_BYTES +
  * records * 64 + (s mod side bytes). A chain of segments never wraps: the writer skips to the start instead.
  */

@@ -341,6 +341,16 @@ test('fork, vfork, clone, spawn and exec, each with its own ring', async () => {
   assert.equal(of(session, RecordKind.UNSEEN).length, 0, 'each image knew what it inherited');
 });
 
+test('threads that share a TLS share a ring, and nothing is lost of either', async () => {
+  for (const throughSyscall of ['0', '1']) {
+    const session = await record(['shared-tls', throughSyscall], 0, { recordsLog2: 17 });
+    const reads = of(session, RecordKind.READ);
+    assert.equal(reads.length, 1 + 2 * 20_000);
+    assert.equal(new Set(reads.slice(1).map((one) => one.offset)).size, 2 * 20_000);
+    assert.equal(new Set(reads.map((one) => one.ring)).size, 1);
+  }
+});
+
 test('a daemon, its parent, and where it came from', async () => {
   const session = await record(['daemon']);
   const forks = of(session, RecordKind.FORK);

@@ -27,6 +27,8 @@
 
 __thread struct ring_thread *ring_tls __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
+uint32_t ring_shared __attribute__((visibility("hidden")));
+
 static pthread_key_t leave_key;
 static bool leave_key_made;
 
@@ -64,7 +66,7 @@ static bool collector_gone(void)
 
 static void write_lost(struct ring_thread *ring)
 {
-	uint64_t position = __atomic_fetch_add(&ring->header->head, 1, __ATOMIC_RELAXED);
+	uint64_t position = ring_take_position(ring);
 	struct ring_slot slot = { &ring->records[position & ring->record_mask],
 				  (uint16_t)((position >> ring->records_log2) + 1) };
 
@@ -470,9 +472,6 @@ COLD struct ring_thread *ring_claim(void)
 	if (shim_session.mode == SHIM_PASSIVE)
 		return NULL;
 	/* A recording that is over must not cost the driver two system calls for each of its own. */
-	if (shim_session.mode == SHIM_RECORDING && shim_session.control->state != VFIOTAPE_RECORDING)
-		return NULL;
-	/* The recording is over: as little as can be, on every call to come. */
 	if (shim_session.mode == SHIM_RECORDING && shim_session.control->state != VFIOTAPE_RECORDING)
 		return NULL;
 	ring = ring_tls;

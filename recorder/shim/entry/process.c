@@ -151,6 +151,7 @@ EXPORT int clone(int (*function)(void *), void *stack, int flags, void *argument
 	tls = va_arg(list, void *);
 	child_tid = va_arg(list, pid_t *);
 	va_end(list);
+	ring_child_begins((unsigned int)flags);
 	if (shares)
 		shared_memory_begins();
 	child = REAL(clone)(function, stack, flags, argument, parent_tid, tls, child_tid);

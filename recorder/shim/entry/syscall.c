@@ -50,6 +50,7 @@ __attribute__((used)) long shim_syscall_clone(long number, uint64_t first, uint6
 		flags = arguments[0];
 		stack = arguments[5];
 	}
+	ring_child_begins(flags);
 	if (!(flags & CLONE_VM))
 		return !stack;
 	if (!(flags & CLONE_THREAD))

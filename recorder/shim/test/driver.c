@@ -464,6 +464,60 @@ static void threads(void)
 	}
 }
 
+/* Two that share one TLS, as clone(2) without CLONE_SETTLS makes them: each reads offsets of its own. */
+enum { SHARED_READS = 20000 };
+
+static struct {
+	int fd;
+	volatile int begun, ended;
+} sharing;
+
+static void read_every_second(int first)
+{
+	uint32_t word;
+
+	/* What needs a TLS of its own, errno for one, is kept away from. */
+	for (int i = 0; i < SHARED_READS; i++)
+		pread(sharing.fd, &word, 4, (2 * i + first) * 4);
+}
+
+static int sharer(void *unused)
+{
+	(void)unused;
+	sharing.begun = 1;
+	read_every_second(1);
+	sharing.ended = 1;
+	return 0;
+}
+
+/* Where the child of syscall(SYS_clone) returns to. */
+static void sharer_returned_to(void)
+{
+	sharer(NULL);
+	__asm__ volatile("syscall" : : "a"(SYS_exit), "D"(0));
+	__builtin_unreachable();
+}
+
+static void shared_tls(int through_syscall)
+{
+	static unsigned char stack[65536] __attribute__((aligned(16)));
+	void (**top)(void) = (void (**)(void))(stack + sizeof(stack) - 16);
+	int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+
+	sharing.fd = device();
+	touch(sharing.fd, 1);
+	*top = sharer_returned_to;
+	if (through_syscall)
+		assert(syscall(SYS_clone, (long)flags, top, 0L, 0L, 0L) > 0);
+	else
+		assert(clone(sharer, top, flags, NULL) > 0);
+	while (!sharing.begun)
+		;
+	read_every_second(0);
+	while (!sharing.ended)
+		;
+}
+
 static void expect_thread(int fd)
 {
 	pthread_t thread;
@@ -629,6 +683,8 @@ int main(int argc, char **argv)
 		image(number);
 	else if (!strcmp(subject, "threads"))
 		threads();
+	else if (!strcmp(subject, "shared-tls"))
+		shared_tls(number);
 	else if (!strcmp(subject, "signals"))
 		signals();
 	else if (!strcmp(subject, "sockets"))
