@@ -67,7 +67,7 @@ const { trouble, seconds, serialLog, out } = await boot({
   script,
   directory,
   bootSector: new Uint8Array(512),
-  seconds: 240,
+  quietSeconds: 240,
 });
 if (trouble !== undefined) fail(trouble, serialLog);
 if (readFileSync(join(out, 'driver.status'), 'utf8').trim() !== '0') {

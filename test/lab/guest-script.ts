@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { straceOptions } from './compare/strace-log.js';
 import type { Dialogue, Driver } from './drivers.js';
+import { markBytes } from './ground-truth/device-log.js';
 import { devices } from './machine.js';
 
 /**
@@ -32,10 +33,18 @@ export function guestScript(drivers: readonly Driver[]): string {
   const wanted = new Set(drivers.map(({ device }) => device));
   const lines = [`. ${guestRoot}/test/lab/guest/lib.sh`, 'cd /tmp'];
   if (wanted.has('nvme')) lines.push(`prepare_nvme ${devices.nvme.bdfs[0]}`);
-  lines.push(`bind_vfio ${[...wanted].flatMap((device) => devices[device].bdfs).join(' ')}`);
-  for (const driver of drivers) {
+  const bdfs = [...wanted].flatMap((device) => devices[device].bdfs).join(' ');
+  lines.push(`bind_vfio ${bdfs}`, `resources ${bdfs}`);
+  for (const [index, driver] of drivers.entries()) {
+    const mark = (end: boolean): string =>
+      `mark ${markBytes(index, end)
+        .map((byte) => byte.toString(16).padStart(2, '0'))
+        .join(' ')}`;
     lines.push(`hugepages ${driver.hugepages ?? 0}`);
-    for (const run of runs) lines.push(...runLines(driver, run));
+    for (const run of runs) {
+      const ran = runLines(driver, run);
+      lines.push(...(run === 'recorded' ? [mark(false), ...ran, mark(true)] : ran));
+    }
     lines.push(`job ${fileName(driver, 'version')} 120 ${driver.version.map(quote).join(' ')}`);
   }
   return `${lines.join('\n')}\n`;

@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from 'node:child_process';
-import { createWriteStream, existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { packageRoot } from '../../abi/package-root.js';
 import { makeInitrd } from './initrd.js';
@@ -37,7 +45,13 @@ function deviceArguments(name: DeviceName, disk: string): readonly string[] {
     case 'e1000e':
       return nic('e1000e', 1, ['4', '5'], '');
     case 'virtioNet':
-      return nic('virtio-net-pci', 2, ['8', '0x18'], ',iommu_platform=on,disable-legacy=on,romfile=');
+      // With an ioeventfd the device model would not see the driver's notifications itself, nor would QEMU's trace.
+      return nic(
+        'virtio-net-pci',
+        2,
+        ['8', '0x18'],
+        ',iommu_platform=on,disable-legacy=on,romfile=,ioeventfd=off',
+      );
     case 'virtioBlk':
       return [
         ...drive('vblk'),
@@ -57,7 +71,8 @@ export interface Boot {
   /** Where images, logs and results of this boot go. */
   readonly directory: string;
   readonly bootSector: Uint8Array;
-  readonly seconds: number;
+  /** At most so long without a line on its console: how long it takes in all depends on the machine. */
+  readonly quietSeconds: number;
   readonly memory?: string;
   /** A tree of newer programs and libraries, laid over the host's files. */
   readonly layer?: string | undefined;
@@ -70,13 +85,18 @@ function optionText(value: string): string {
   return value.replaceAll(',', ',,');
 }
 
-/** A directory of the host's, for the guest to read. */
-function share(tag: string, path: string, slot: string): readonly string[] {
+/**
+ * A directory of the host's, for the guest to use. Without event_idx the guest tells QEMU of every request. With it, some are
+ * never told of: hw/virtio/virtio.c virtqueue_split_pop stores the index at which it wants to be told and looks whether
+ * there is more with no full barrier in between, so that both sides can miss each other, and the share is dead.
+ */
+function share(tag: string, path: string, slot: string, options: string): readonly string[] {
   return [
-    ...['-fsdev', `local,id=${tag},path=${optionText(path)},security_model=none,readonly=on,multidevs=remap`],
-    ...['-device', `virtio-9p-pci,fsdev=${tag},mount_tag=${tag},addr=${slot}`],
+    ...['-fsdev', `local,id=${tag},path=${optionText(path)},security_model=none${options}`],
+    ...['-device', `virtio-9p-pci,fsdev=${tag},mount_tag=${tag},addr=${slot},event_idx=off`],
   ];
 }
+const readOnly = ',readonly=on,multidevs=remap';
 
 export interface BootResult {
   /** undefined when the guest powered off by itself; otherwise what went wrong. */
@@ -121,11 +141,10 @@ export async function boot(options: Boot): Promise<BootResult> {
     ['-nodefaults', '-display', 'none', '-no-reboot', '-serial', `file:${optionText(serialLog)}`],
     ['-kernel', kernel.image, '-initrd', initrd, '-append', commandLine],
     ['-device', 'intel-iommu,intremap=on'],
-    share('host', '/', '0x1a'),
-    share('package', packageRoot(), '0x19'),
-    options.layer === undefined ? [] : share('layer', options.layer, '0x17'),
-    ['-fsdev', `local,id=out,path=${optionText(out)},security_model=none`],
-    ['-device', 'virtio-9p-pci,fsdev=out,mount_tag=out,addr=0x1b'],
+    share('host', '/', '0x1a', readOnly),
+    share('package', packageRoot(), '0x19', readOnly),
+    options.layer === undefined ? [] : share('layer', options.layer, '0x17', readOnly),
+    share('out', out, '0x1b', ''),
     ...options.devices.map((name) => deviceArguments(name, disk)),
     options.qemu ?? [],
   ].flat();
@@ -136,23 +155,29 @@ export async function boot(options: Boot): Promise<BootResult> {
   child.stdout.pipe(errors, { end: false });
   child.stderr.pipe(errors, { end: false });
   let timedOut = false;
-  const timer = setTimeout(() => {
+  let size = 0;
+  let since = began;
+  const timer = setInterval(() => {
+    const now = process.hrtime.bigint();
+    const grown = statSync(serialLog, { throwIfNoEntry: false })?.size ?? 0;
+    if (grown !== size) [size, since] = [grown, now];
+    if (now - since < BigInt(options.quietSeconds) * 1_000_000_000n) return;
     timedOut = true;
     child.kill('SIGKILL');
-  }, options.seconds * 1000);
+  }, 1000);
   const status = await new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(error.message));
     child.once('close', (code, signal) => resolve(signal ?? String(code)));
   });
-  clearTimeout(timer);
+  clearInterval(timer);
   errors.end();
   const seconds = Number(process.hrtime.bigint() - began) / 1e9;
-  return { trouble: troubleOf(status, timedOut, options.seconds, serialLog), seconds, serialLog, out };
+  return { trouble: troubleOf(status, timedOut, options.quietSeconds, serialLog), seconds, serialLog, out };
 }
 
 function troubleOf(status: string, timedOut: boolean, limit: number, serialLog: string): string | undefined {
   if (timedOut) {
-    return `the guest was still running after ${limit} s`;
+    return `the guest's console was silent for ${limit} s, so it was stopped`;
   }
   if (status !== '0') {
     return `qemu-system-x86_64 ended with ${status}`;

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { packageRoot } from '../../abi/package-root.js';
 import { type Driver, drivers, newerDrivers } from './drivers.js';
+import { traceDevices } from './ground-truth/trace-devices.js';
 import { guestScript } from './guest-script.js';
 import { findKernel, findNewer, type Kernel } from './kernels.js';
 import { boot, lastLines } from './machine.js';
@@ -18,7 +19,7 @@ const usage = `usage: npm run test:lab -- [--all] [--only TEXT]… [--keep] [--w
   --all        newer drivers, too, from the next release's packages (500 MB in the cache)
   --only TEXT  the drivers whose name has TEXT in it
   --keep       leave the guests' files (logs, traces) where they are, and say where
-  --write      write what was seen to docs/lab-results.md (without --only) and traces/corpus`;
+  --write      write what was seen to traces/corpus and (without --only) docs/lab-results.md, docs/mmio-ground-truth.md`;
 
 function has(program: string): boolean {
   return spawnSync('sh', ['-c', `command -v "${program}"`]).status === 0;
@@ -92,6 +93,7 @@ async function runGuest(
   const { name, kernel, layer, drivers: list } = group;
   mkdirSync(directory);
   console.log(`# guest ${name}, ${kernel.title}: ${list.map((driver) => driver.name).join(', ')}`);
+  const tracing = traceDevices(directory);
   const { trouble, seconds, serialLog, out } = await boot({
     kernel,
     layer,
@@ -99,14 +101,17 @@ async function runGuest(
     script: guestScript(list),
     directory,
     bootSector,
-    seconds: 120 + list.reduce((sum, driver) => sum + 3 * driver.seconds + 60, 0),
+    qemu: tracing.qemu,
+    // A job says when it ends, and is stopped some time after its own.
+    quietSeconds: 240 + Math.max(...list.map((driver) => driver.seconds)),
   });
   console.log(`# ${seconds.toFixed(0)} s`);
   tally.check(
     `guest ${name} boots, runs its drivers and powers off`,
     trouble === undefined ? '' : `${trouble}\n${lastLines(join(directory, 'qemu.log'))}`,
   );
-  const results = list.map((driver) => examine(out, driver));
+  const deviceLog = await tracing.log();
+  const results = list.map((driver, index) => examine(out, driver, { log: deviceLog, run: index }));
   for (const { driver, checks } of results) {
     for (const check of checks) tally.check(`${driver.name} ${check.name}`, check.trouble);
   }

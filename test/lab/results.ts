@@ -7,6 +7,8 @@ import { type Comparison, compareCalls, describeDifference } from './compare/com
 import { recordedCalls } from './compare/recorded-calls.js';
 import { parseStraceLog } from './compare/strace-log.js';
 import type { Driver } from './drivers.js';
+import { parseResources, windowOf } from './ground-truth/device-log.js';
+import { type GroundTruth, groundTruth } from './ground-truth/ground-truth.js';
 import { fileName, type Run } from './guest-script.js';
 import { firstDifference } from './same-output.js';
 
@@ -25,6 +27,8 @@ export interface DriverResult {
   /** Undefined when there was nothing to compare. */
   readonly comparison: Comparison | undefined;
   readonly ownCalls: ReadonlyMap<string, number>;
+  /** The accesses of the recorded run against QEMU's own log of them; undefined when there was nothing to compare. */
+  readonly truth: GroundTruth | undefined;
   /** First line of what the driver says its version is. */
   readonly version: string;
 }
@@ -51,8 +55,14 @@ function outcome(directory: string, driver: Driver, run: Run | 'version'): Outco
   };
 }
 
+/** QEMU's log of a guest, and which of its marked runs is meant. */
+export interface DeviceLog {
+  readonly log: string;
+  readonly run: number;
+}
+
 /** Looks at what a guest left of one driver's three runs. */
-export function examine(directory: string, driver: Driver): DriverResult {
+export function examine(directory: string, driver: Driver, deviceLog: DeviceLog): DriverResult {
   const plain = outcome(directory, driver, 'plain');
   const version = outcome(directory, driver, 'version').out.trim().split('\n')[0] ?? '';
   const checks: Check[] = [];
@@ -66,7 +76,20 @@ export function examine(directory: string, driver: Driver): DriverResult {
   }
   const compared = compareRun(directory, driver);
   check('has the same calls in the trace as under strace', compared.trouble);
-  return { driver, directory, checks, comparison: compared.comparison, ownCalls: compared.own, version };
+  const truth = accessTruth(directory, driver, deviceLog);
+  check(
+    "has the same accesses to its BARs in the trace as in QEMU's",
+    typeof truth === 'string' ? truth : truth.trouble,
+  );
+  return {
+    driver,
+    directory,
+    checks,
+    comparison: compared.comparison,
+    ownCalls: compared.own,
+    truth: typeof truth === 'string' ? undefined : truth,
+    version,
+  };
 }
 
 function workTrouble(driver: Driver, ran: Outcome): string {
@@ -120,6 +143,16 @@ function traceTrouble(file: string): string {
     if (events === 0) problems.push('it has no event');
     return problems.join('\n');
   });
+}
+
+function accessTruth(directory: string, driver: Driver, { log, run }: DeviceLog): GroundTruth | string {
+  const resources = join(directory, 'resources');
+  if (!existsSync(resources)) return 'the guest did not say where its BARs are';
+  const window = windowOf(log, parseResources(readFileSync(resources, 'utf8')), run);
+  if (window === undefined) return "the run's marks are not in QEMU's log";
+  return withTrace(join(directory, `${fileName(driver, 'recorded')}.vtape`), (trace) =>
+    groundTruth(window, trace),
+  );
 }
 
 function compareRun(

@@ -3,6 +3,7 @@ import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { packageRoot } from '../../abi/package-root.js';
 import type { Driver } from './drivers.js';
+import { truthTable } from './ground-truth/ground-truth.js';
 import { fileName } from './guest-script.js';
 import { findKernel } from './kernels.js';
 import { type DriverResult, resultsTable } from './results.js';
@@ -13,7 +14,7 @@ export interface NotRun {
   readonly why: string;
 }
 
-/** Puts what a run of the lab saw where it can be read without one: docs/lab-results.md and traces/corpus. */
+/** Puts what a run of the lab saw where it can be read without one: docs/lab-results.md, docs/mmio-ground-truth.md and traces/corpus. */
 export function writeResults(
   results: readonly DriverResult[],
   notRun: readonly NotRun[],
@@ -21,7 +22,10 @@ export function writeResults(
 ): void {
   const root = packageRoot();
   // A page about some of them would say that the others were never seen.
-  if (complete) writeFileSync(join(root, 'docs/lab-results.md'), resultsPage(results, notRun));
+  if (complete) {
+    writeFileSync(join(root, 'docs/lab-results.md'), resultsPage(results, notRun));
+    writeFileSync(join(root, 'docs/mmio-ground-truth.md'), truthPage(results));
+  }
   for (const result of results) {
     if (result.checks.every(({ trouble }) => trouble === '')) addToCorpus(root, result);
   }
@@ -42,6 +46,14 @@ function resultsPage(results: readonly DriverResult[], notRun: readonly NotRun[]
     ...(absent === '' ? [] : [`## Not run\n\n${absent}`]),
     '',
   ].join('\n\n');
+}
+
+function truthPage(results: readonly DriverResult[]): string {
+  const head = readFileSync(join(packageRoot(), 'test/lab/ground-truth/head.md'), 'utf8');
+  const rows = results.flatMap(({ driver, truth }) =>
+    truth === undefined ? [] : [{ name: driver.name, truth }],
+  );
+  return `${head.trimEnd()}\n\n${truthTable(rows)}\n`;
 }
 
 /** A recording and how it was made; traces/corpus/README.md says how the expected text beside it is made. */

@@ -39,6 +39,24 @@ prepare_nvme() {
 	echo >"/sys/bus/pci/devices/$1/reset_method"
 }
 
+# Says where the BARs of devices are (ground-truth/device-log.ts reads it).
+resources() {
+	local bdf
+	for bdf in "$@"; do
+		echo "$bdf"
+		cat "/sys/bus/pci/devices/$bdf/resource"
+	done >"$results/resources"
+}
+
+# mark BYTE...: writes bytes, in hexadecimal, to port 0x80, where they appear in QEMU's trace of device accesses.
+mark() {
+	local byte
+	for byte in "$@"; do
+		# shellcheck disable=SC2059 # the byte is the format
+		printf "\\x$byte" | dd of=/dev/port bs=1 seek=128 conv=notrunc status=none
+	done
+}
+
 hugepages() {
 	echo "$1" >/proc/sys/vm/nr_hugepages
 }
