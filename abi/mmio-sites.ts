@@ -25,6 +25,7 @@ const reasons = [
   'not decoded',
   'too many sites',
   'its jump’s memory was taken by the driver',
+  'the device is simulated',
 ] as const;
 
 export const MMIO_TIER_COUNT = tiers.length;

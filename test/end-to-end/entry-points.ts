@@ -28,9 +28,6 @@ export const LEFT_ALONE: Readonly<Record<string, string>> = {
   splice: 'a VFIO file has no splice_read or splice_write (EINVAL)',
   tee: 'between pipes only',
   vmsplice: 'into pipes only',
-  fopen:
-    'a stream reads sysfs and proc; a VFIO node opened as one is met, and counted, at its first recorded call',
-  freopen: 'see fopen',
   forkpty: 'forks inside libc: the child finds no ring, since they are not inherited, and claims its own',
   system: 'starts a shell: LD_PRELOAD brings the shim into it, as into all that it starts',
   popen: 'see system',

@@ -5,13 +5,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../../../abi/wire/sim.h"
 #include "fault_safe.h"
 
 #define SESSION "VFIOTAPE_SESSION="
+#define SIMULATOR VFIOTAPE_SIM_VARIABLE "="
 #define PRELOAD "LD_PRELOAD="
 #define LIBRARY_MAX 512
 
 static char session_variable[sizeof(SESSION) + SHIM_PATH_MAX];
+static char simulator_variable[sizeof(SIMULATOR) + VFIOTAPE_SIM_DIRECTORY_MAX];
 static char preload_variable[sizeof(PRELOAD) + LIBRARY_MAX]; /* LD_PRELOAD= and only our library */
 static const char *library; /* in preload_variable */
 static size_t library_length;
@@ -34,6 +37,13 @@ const char *environment_session(void)
 	return directory && *directory ? directory : NULL;
 }
 
+const char *environment_simulator(void)
+{
+	const char *directory = value_of(environ, SIMULATOR);
+
+	return directory && *directory ? directory : NULL;
+}
+
 /* Our own entry of an LD_PRELOAD list, which is separated by spaces or colons. */
 static const char *find_library(const char *list, size_t *length)
 {
@@ -49,13 +59,19 @@ static const char *find_library(const char *list, size_t *length)
 	return NULL;
 }
 
-void environment_remember(const char *directory)
+void environment_remember(const char *directory, const char *simulator)
 {
 	const char *list = value_of(environ, PRELOAD);
 	const char *own = list ? find_library(list, &library_length) : NULL;
 
-	memcpy(session_variable, SESSION, sizeof(SESSION));
-	strncat(session_variable, directory, SHIM_PATH_MAX - 1);
+	if (directory) {
+		memcpy(session_variable, SESSION, sizeof(SESSION));
+		strncat(session_variable, directory, SHIM_PATH_MAX - 1);
+	}
+	if (simulator) {
+		memcpy(simulator_variable, SIMULATOR, sizeof(SIMULATOR));
+		strncat(simulator_variable, simulator, VFIOTAPE_SIM_DIRECTORY_MAX);
+	}
 	/* Not preloaded (linked, or by /etc/ld.so.preload): then children are followed without our help, or not at all. */
 	if (!own || library_length >= LIBRARY_MAX)
 		return;
@@ -66,9 +82,10 @@ void environment_remember(const char *directory)
 
 static bool complete(char *const *environment)
 {
-	const char *session = value_of(environment, SESSION), *list = value_of(environment, PRELOAD);
+	const char *list = value_of(environment, PRELOAD);
 
-	return session && list && memmem(list, strlen(list), library, library_length);
+	return (!*session_variable || value_of(environment, SESSION)) &&
+	       (!*simulator_variable || value_of(environment, SIMULATOR)) && list && memmem(list, strlen(list), library, library_length);
 }
 
 /* Can all of it be read? What can't is EFAULT, and that is the kernel's to say. */
@@ -106,7 +123,7 @@ size_t environment_room(char *const *environment)
 	while (environment && environment[count])
 		count++;
 	list = value_of(environment, PRELOAD);
-	return (count + 3) * sizeof(char *) + sizeof(PRELOAD) + library_length + (list ? strlen(list) + 1 : 0) + 1;
+	return (count + 4) * sizeof(char *) + sizeof(PRELOAD) + library_length + (list ? strlen(list) + 1 : 0) + 1;
 }
 
 char **environment_amended(char *const *environment, void *room)
@@ -118,13 +135,17 @@ char **environment_amended(char *const *environment, void *room)
 
 	while (environment && environment[count])
 		count++;
-	text = (char *)(amended + count + 3);
+	text = (char *)(amended + count + 4);
 	for (size_t i = 0; i < count; i++) {
 		if (strncmp(environment[i], SESSION, sizeof(SESSION) - 1) &&
+		    strncmp(environment[i], SIMULATOR, sizeof(SIMULATOR) - 1) &&
 		    strncmp(environment[i], PRELOAD, sizeof(PRELOAD) - 1))
 			*at++ = environment[i];
 	}
-	*at++ = session_variable;
+	if (*session_variable)
+		*at++ = session_variable;
+	if (*simulator_variable)
+		*at++ = simulator_variable;
 	*at++ = text;
 	*at = NULL;
 	text = (char *)memcpy(text, PRELOAD, sizeof(PRELOAD) - 1) + sizeof(PRELOAD) - 1;

@@ -4,10 +4,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../sim/paths.h"
 #include "standin.h"
 
 #define BLOCK_BYTES (OBJECTS_LOW * sizeof(uint64_t))
@@ -45,7 +47,7 @@ static void save_entry(int fd, union object_entry entry)
 	int file;
 
 	/* A forked child that is not attached yet has no file; it writes all entries when it gets one. */
-	if (!shim_process.pid)
+	if (!shim_process.pid || sim_is_hidden(entry))
 		return;
 	shim_file_path(path, "/process.", shim_process.pid, 1);
 	file = raw_openat(AT_FDCWD, path, O_WRONLY | O_CLOEXEC, 0);
@@ -63,7 +65,7 @@ void object_set(int fd, union object_entry entry)
 	if (!objects_are_ours())
 		return;
 	if ((unsigned int)fd >= VFIOTAPE_FDS_MAX || !(block = block_for((unsigned int)fd))) {
-		shim_count_loss(&shim_session.control->lost_other, 1);
+		shim_count_other_loss();
 		return;
 	}
 	__atomic_store_n(&block[(unsigned int)fd % OBJECTS_LOW], entry.word, __ATOMIC_RELAXED);
@@ -73,6 +75,8 @@ void object_set(int fd, union object_entry entry)
 
 uint32_t object_new_id(void)
 {
+	if (!shim_session.control)
+		return 0; /* nothing is recorded of it */
 	return __atomic_fetch_add(&shim_session.control->next_object, 1, __ATOMIC_RELAXED);
 }
 
@@ -92,11 +96,34 @@ static uint8_t flags_of_kind(enum vfiotape_object_kind kind)
 	}
 }
 
+static bool is_vfio(enum vfiotape_object_kind kind)
+{
+	switch (kind) {
+	case VFIOTAPE_OBJECT_CONTAINER:
+	case VFIOTAPE_OBJECT_GROUP:
+	case VFIOTAPE_OBJECT_NOIOMMU_GROUP:
+	case VFIOTAPE_OBJECT_DEVICE:
+	case VFIOTAPE_OBJECT_CDEV:
+	case VFIOTAPE_OBJECT_IOMMUFD:
+	case VFIOTAPE_OBJECT_FAULT_QUEUE:
+	case VFIOTAPE_OBJECT_VEVENTQ:
+	case VFIOTAPE_OBJECT_LYON_DEVICE:
+	case VFIOTAPE_OBJECT_UIOMMU:
+		return true;
+	default:
+		return false;
+	}
+}
+
 union object_entry object_add(int fd, enum vfiotape_object_kind kind)
 {
 	union object_entry entry = {
 		.fd = { .object = object_new_id(), .kind = (uint8_t)kind, .flags = flags_of_kind(kind) },
 	};
+
+	/* Reads of a container, say, are recorded too then: they can't be left to a socket. */
+	if (simulating() && is_vfio(kind))
+		entry.fd.flags |= OBJECT_SIMULATED | OBJECT_IO;
 
 	object_set(fd, entry);
 	return entry;
@@ -185,6 +212,22 @@ static const struct {
 	{ "[eventpoll]", VFIOTAPE_OBJECT_EPOLL },
 };
 
+/* What it would be called on the machine that is simulated. */
+static long simulated_link(int fd, char *link, long length, size_t room)
+{
+	if (sim_strip(link))
+		return (long)strlen(link);
+	if (after(link, "socket:[")) {
+		char name[LINK_MAX];
+
+		if (sim_kind_of(fd, name, sizeof(name)) && strlen(name) < room) {
+			memcpy(link, name, strlen(name) + 1);
+			return (long)strlen(link);
+		}
+	}
+	return length;
+}
+
 long object_link(int fd, char *link, size_t room)
 {
 	char path[32] = "/proc/self/fd/";
@@ -200,7 +243,7 @@ long object_link(int fd, char *link, size_t room)
 	path[at] = 0;
 	length = raw3(SYS_readlink, (long)path, (long)link, (long)room - 1);
 	link[length > 0 ? length : 0] = 0;
-	return length;
+	return length > 0 && simulating() ? simulated_link(fd, link, length, room) : length;
 }
 
 size_t object_directory(int directory, char *path, size_t room)
@@ -245,28 +288,10 @@ enum vfiotape_object_kind object_kind_of_open(int fd, const char *path)
 {
 	struct stat status;
 
-	if (path[0] != '/' || (raw3(SYS_fstat, fd, (long)&status, 0) == 0 && S_ISCHR(status.st_mode)))
+	if (path[0] != '/' || (raw3(SYS_fstat, fd, (long)&status, 0) == 0 &&
+			       (S_ISCHR(status.st_mode) || S_ISSOCK(status.st_mode))))
 		return object_kind_of_link(fd);
 	return object_kind_of_path(path);
-}
-
-static bool is_vfio(enum vfiotape_object_kind kind)
-{
-	switch (kind) {
-	case VFIOTAPE_OBJECT_CONTAINER:
-	case VFIOTAPE_OBJECT_GROUP:
-	case VFIOTAPE_OBJECT_NOIOMMU_GROUP:
-	case VFIOTAPE_OBJECT_DEVICE:
-	case VFIOTAPE_OBJECT_CDEV:
-	case VFIOTAPE_OBJECT_IOMMUFD:
-	case VFIOTAPE_OBJECT_FAULT_QUEUE:
-	case VFIOTAPE_OBJECT_VEVENTQ:
-	case VFIOTAPE_OBJECT_LYON_DEVICE:
-	case VFIOTAPE_OBJECT_UIOMMU:
-		return true;
-	default:
-		return false;
-	}
 }
 
 static union object_entry adopt_as(int fd, enum vfiotape_object_kind kind)
@@ -279,9 +304,11 @@ static union object_entry adopt_as(int fd, enum vfiotape_object_kind kind)
 	char link[LINK_MAX];
 	long length = object_link(fd, link, LINK_MAX);
 
-	if (!ring)
+	if (!ring && !simulating())
 		return entry;
 	entry = object_add(fd, kind);
+	if (!ring)
+		return entry;
 	event.object = entry.fd.object;
 	segments[0] = (struct ring_segment){ .role = VFIOTAPE_ROLE_PATH,
 					     .length = length > 0 ? (uint32_t)length : 0,
@@ -450,7 +477,7 @@ static void save_one(int fd, union object_entry entry, void *context)
 {
 	uint64_t place = FDS_OFFSET + (uint64_t)fd * sizeof(entry.fd);
 
-	if (shim_may_write(place + sizeof(entry.fd)))
+	if (!sim_is_hidden(entry) && shim_may_write(place + sizeof(entry.fd)))
 		raw_pwrite(*(const int *)context, &entry.fd, sizeof(entry.fd), place);
 }
 
@@ -544,6 +571,8 @@ union object_entry object_received(int fd)
 
 	if (!is_vfio(same.kind) && same.kind != VFIOTAPE_OBJECT_EVENTFD && same.kind != VFIOTAPE_OBJECT_KVM_VM)
 		return (union object_entry){ .word = 0 };
+	if (shim_session.mode != SHIM_RECORDING)
+		return is_vfio(same.kind) ? object_add(fd, same.kind) : (union object_entry){ .word = 0 };
 	objects_each_entry(0, VFIOTAPE_FDS_MAX - 1, compare_own, &same);
 	if (!same.found.word)
 		compare_others(&same);

@@ -13,6 +13,7 @@
 
 /* struct vfiotape_fd.flags */
 #define OBJECT_IO 0x01u        /* its reads and writes are recorded */
+#define OBJECT_SIMULATED 0x04u /* a connection to the simulated kernel: every call on it goes there */
 #define OBJECT_INTERRUPT 0x02u /* an eventfd that an interrupt, or a KVM irqfd or ioeventfd, is tied to */
 
 union object_entry {

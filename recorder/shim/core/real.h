@@ -3,18 +3,26 @@
 #ifndef VFIOTAPE_REAL_H
 #define VFIOTAPE_REAL_H
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <ftw.h>
+#include <glob.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -34,7 +42,28 @@ __sighandler_t __sysv_signal(int number, __sighandler_t handler);
 int __poll_chk(struct pollfd *fds, nfds_t count, int timeout, size_t size);
 int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask, size_t size);
 
+int __xstat(int version, const char *path, struct stat *status);
+int __lxstat(int version, const char *path, struct stat *status);
+int __fxstat(int version, int fd, struct stat *status);
+int __fxstatat(int version, int directory, const char *path, struct stat *status, int flags);
+int __xstat64(int version, const char *path, struct stat64 *status);
+int __lxstat64(int version, const char *path, struct stat64 *status);
+int __fxstat64(int version, int fd, struct stat64 *status);
+int __fxstatat64(int version, int directory, const char *path, struct stat64 *status, int flags);
+ssize_t __readlink_chk(const char *path, char *link, size_t size, size_t room);
+ssize_t __readlinkat_chk(int directory, const char *path, char *link, size_t size, size_t room);
+char *__realpath_chk(const char *path, char *resolved, size_t size);
+char *__getcwd_chk(char *buffer, size_t size, size_t room);
+
 #define REAL_FUNCTIONS(X)                                                                                              \
+	X(stat) X(stat64) X(lstat) X(lstat64) X(fstat) X(fstat64) X(fstatat) X(fstatat64) X(statx)                     \
+	X(__xstat) X(__lxstat) X(__fxstat) X(__fxstatat) X(__xstat64) X(__lxstat64) X(__fxstat64) X(__fxstatat64)      \
+	X(statfs) X(statfs64) X(statvfs) X(statvfs64) X(access) X(eaccess) X(euidaccess) X(faccessat)                  \
+	X(readlink) X(readlinkat) X(__readlink_chk) X(__readlinkat_chk)                                                \
+	X(realpath) X(__realpath_chk) X(canonicalize_file_name)                                                        \
+	X(chdir) X(getcwd) X(__getcwd_chk) X(get_current_dir_name)                                                     \
+	X(fopen) X(fopen64) X(freopen) X(freopen64) X(opendir) X(scandir) X(scandir64) X(scandirat) X(scandirat64)     \
+	X(inotify_add_watch) X(glob) X(glob64) X(ftw) X(ftw64) X(nftw) X(nftw64)                                       \
 	X(open) X(open64) X(openat) X(openat64) X(creat) X(creat64) X(__open_2) X(__open64_2) X(__openat_2)            \
 	X(__openat64_2) X(close) X(dup) X(dup2) X(dup3) X(fcntl) X(fcntl64) X(ioctl)                                   \
 	X(read) X(write) X(pread64) X(pwrite64) X(readv) X(writev) X(preadv64) X(pwritev64) X(preadv64v2)              \

@@ -469,7 +469,7 @@ COLD struct ring_thread *ring_claim(void)
 	uint64_t all = ~0ull, before;
 	struct ring_thread *ring;
 
-	if (shim_session.mode == SHIM_PASSIVE)
+	if (shim_session.mode >= SHIM_PASSIVE)
 		return NULL;
 	/* A recording that is over must not cost the driver two system calls for each of its own. */
 	if (shim_session.mode == SHIM_RECORDING && shim_session.control->state != VFIOTAPE_RECORDING)

@@ -10,6 +10,7 @@
 
 #include "environment.h"
 #include "objects.h"
+#include "../sim/sim.h"
 
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
@@ -52,6 +53,12 @@ void shim_count_loss(uint64_t *counter, uint64_t amount)
 	__atomic_fetch_add(counter, amount, __ATOMIC_RELAXED);
 }
 
+void shim_count_other_loss(void)
+{
+	if (shim_session.control)
+		shim_count_loss(&shim_session.control->lost_other, 1);
+}
+
 static struct vfiotape_control *open_control(const char *directory)
 {
 	char path[SHIM_PATH_MAX + 32];
@@ -80,19 +87,24 @@ static struct vfiotape_control *open_control(const char *directory)
 
 void shim_attach_session(void)
 {
-	const char *directory = environment_session();
+	const char *directory = environment_session(), *simulator = NULL;
 	struct vfiotape_control *control = directory ? open_control(directory) : NULL;
 
+	sim_attach();
+	if (sim_active)
+		simulator = sim_directory;
 	/* Without wiping, a forked child would write into its parent's rings: rather record nothing. */
 	if (!control || raw_madvise(&shim_process, sizeof(shim_process), MADV_WIPEONFORK) != 0) {
-		shim_session.mode = SHIM_PASSIVE;
+		if (sim_active)
+			environment_remember(NULL, simulator);
+		shim_session.mode = sim_active ? SHIM_SIMULATING : SHIM_PASSIVE;
 		return;
 	}
 	memcpy(shim_session.directory, directory, strlen(directory) + 1);
 	shim_session.control = control;
 	shim_session.clock_monotonic = control->clock_source == VFIOTAPE_CLOCK_MONOTONIC;
 	shim_session.clock_interval = shim_session.clock_monotonic ? CLOCK_INTERVAL_NS : CLOCK_INTERVAL_TSC;
-	environment_remember(directory);
+	environment_remember(directory, simulator);
 	__atomic_store_n(&shim_session.mode, SHIM_RECORDING, __ATOMIC_RELEASE);
 }
 

@@ -14,6 +14,7 @@ enum shim_mode {
 	SHIM_UNTRIED = 0, /* the environment has not been looked at yet: a constructor that ran before ours made a call */
 	SHIM_RECORDING = 1,
 	SHIM_PASSIVE = 2, /* no session, or one that can't be used: every call goes straight through */
+	SHIM_SIMULATING = 3, /* no session, but a simulated kernel: descriptors are followed, nothing is recorded */
 };
 
 /* The same in a forked child: the session's files. */
@@ -88,6 +89,8 @@ void shim_file_path(char *path, const char *name, uint32_t number, unsigned int 
 bool shim_may_write(uint64_t end);
 
 void shim_count_loss(uint64_t *counter, uint64_t amount);
+/* The recorder can't keep up with something else than an event: counted where there is a recorder. */
+void shim_count_other_loss(void);
 
 ALWAYS_INLINE uint64_t monotonic_ns(void)
 {

@@ -16,6 +16,7 @@
 #include "../core/real.h"
 #include "../core/ring.h"
 #include "../core/watcher.h"
+#include "../sim/sim.h"
 
 struct call_origin {
 	uint64_t site;
@@ -33,10 +34,23 @@ struct call_origin {
 #define RAW_PICK(n, a, b, c, d, e, f, ...) raw6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 #define raw_syscall(...) RAW_PICK(__VA_ARGS__, 0, 0, 0, 0, 0, 0)
 
+/* Where a descriptor's entry says that the simulated kernel is asked instead; `simulated` is a negative errno on failure. */
+#define PERFORM_ON(entry, how, simulated, name, number, ...)                                                           \
+	(unlikely((entry).fd.flags & OBJECT_SIMULATED)                                                                 \
+		 ? (__typeof__(REAL(name)(__VA_ARGS__)))LIBC_RESULT(simulated)                                          \
+		 : PERFORM(how, name, number, __VA_ARGS__))
+
 /* After an open, in whatever form; errno is given. */
 void record_opened(int fd, int directory, const char *path, int flags, mode_t mode, uint64_t entered, uint64_t left,
 		   int error, struct call_origin how);
 int recorded_openat(int directory, const char *path, int flags, mode_t mode, struct call_origin how);
+/* An open on a simulated machine: of a device, a file of the simulator's tree, or of any other. */
+int simulated_openat(int directory, const char *path, int flags, mode_t mode, struct call_origin how);
+/* The same for functions that tell of paths. */
+struct statx;
+int simulated_fstatat(int directory, const char *path, struct stat *status, int flags);
+int simulated_statx(int directory, const char *path, int flags, unsigned int mask, struct statx *status);
+long simulated_readlinkat(int directory, const char *path, char *link, size_t size);
 int recorded_close(int fd, struct call_origin how);
 int recorded_close_range(unsigned int first, unsigned int last, int flags, struct call_origin how);
 int recorded_dup(int old, struct call_origin how);

@@ -52,8 +52,7 @@ EXPORT int daemon(int keep_directory, int keep_descriptors)
 	}
 	if (setsid() < 0)
 		return -1;
-	if (!keep_directory && chdir("/") < 0) {
-		/* glibc goes on, too. */
-	}
+	if (!keep_directory)
+		raw3(SYS_chdir, (long)"/", 0, 0); /* glibc goes on whatever becomes of it, too */
 	return keep_descriptors ? 0 : redirect(ORIGIN);
 }

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "../sim/paths.h"
 #include "calls.h"
 
 int pidfd_getfd(int pidfd, int target, unsigned int flags); /* sys/pidfd.h, since glibc 2.36 */
@@ -54,6 +55,8 @@ void record_opened(int fd, int directory, const char *path, int flags, mode_t mo
 		return;
 	}
 	ring = ring_enter();
+	if (shim_session.mode == SHIM_SIMULATING && fd >= 0)
+		object_add(fd, kind);
 	if (shim_session.mode != SHIM_RECORDING || !objects_are_ours())
 		return;
 	if (kind == VFIOTAPE_OBJECT_KVM && fd >= 0)
@@ -95,11 +98,15 @@ void record_opened(int fd, int directory, const char *path, int flags, mode_t mo
 
 #define OPENED(directory, path, flags, mode_bits, call)								       \
 	do {													       \
-		uint64_t entered_ = shim_clock();								       \
-		int fd_ = (call);										       \
-		uint64_t left_ = shim_clock();									       \
-		int error_ = errno;										       \
+		uint64_t entered_, left_;									       \
+		int fd_, error_;										       \
 														       \
+		if (simulating())										       \
+			return simulated_openat(directory, path, flags, mode_bits, ORIGIN);			       \
+		entered_ = shim_clock();									       \
+		fd_ = (call);											       \
+		left_ = shim_clock();										       \
+		error_ = errno;											       \
 		if (likely(shim_session.mode != SHIM_PASSIVE))							       \
 			record_opened(fd_, directory, path, flags, mode_bits, entered_, left_, error_, ORIGIN);	       \
 		return fd_;											       \
@@ -166,12 +173,29 @@ EXPORT int creat64(const char *path, mode_t mode)
 	OPENED(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode, REAL(creat64)(path, mode));
 }
 
-int recorded_openat(int directory, const char *path, int flags, mode_t mode, struct call_origin how)
+int simulated_openat(int directory, const char *path, int flags, mode_t mode, struct call_origin how)
 {
 	uint64_t entered = shim_clock();
-	int fd = (int)LIBC_RESULT(raw_openat(directory, path, flags, (int)mode));
+	int fd = (int)LIBC_RESULT(sim_openat(directory, path, flags, mode));
 	uint64_t left = shim_clock();
 	int error = errno;
+
+	record_opened(fd, directory, path, flags, mode, entered, left, error, how);
+	errno = error;
+	return fd;
+}
+
+int recorded_openat(int directory, const char *path, int flags, mode_t mode, struct call_origin how)
+{
+	uint64_t entered, left;
+	int fd, error;
+
+	if (simulating())
+		return simulated_openat(directory, path, flags, flags & (O_CREAT | __O_TMPFILE) ? mode : 0, how);
+	entered = shim_clock();
+	fd = (int)LIBC_RESULT(raw_openat(directory, path, flags, (int)mode));
+	left = shim_clock();
+	error = errno;
 
 	/* Without O_CREAT the kernel doesn't look at it, and a caller of syscall(2) need not have given it. */
 	record_opened(fd, directory, path, flags, flags & (O_CREAT | __O_TMPFILE) ? mode : 0, entered, left, error, how);
@@ -209,10 +233,14 @@ int recorded_close(int fd, struct call_origin how)
 	union object_entry entry = object_of(fd);
 	struct ring_thread *ring;
 	struct ring_event event;
+	uint64_t simulated;
 	int result;
 
 	if (likely(!entry.word))
 		return PERFORM(how, close, SYS_close, fd);
+	if (sim_is_hidden(entry) && objects_are_ours())
+		return (int)LIBC_RESULT(-EBADF);
+	simulated = entry.fd.flags & OBJECT_SIMULATED ? sim_inode(fd) : 0;
 	ring = ring_enter();
 	if (!objects_are_ours())
 		return PERFORM(how, close, SYS_close, fd);
@@ -230,6 +258,8 @@ int recorded_close(int fd, struct call_origin how)
 		.flags = how.flags,
 	};
 	result = PERFORM(how, close, SYS_close, fd);
+	if (unlikely(simulated))
+		sim_closed(simulated);
 	event.left = shim_clock();
 	event.result = (uint64_t)(int64_t)result;
 	event.error = result < 0 ? errno : 0;
@@ -249,6 +279,7 @@ EXPORT int __close(int fd) __attribute__((alias("close")));
 
 struct range_close {
 	struct ring_thread *ring;
+	bool simulated;
 	struct ring_event event;
 };
 
@@ -256,6 +287,10 @@ static void close_one(int fd, union object_entry entry, void *context)
 {
 	struct range_close *range = context;
 
+	if (sim_is_hidden(entry))
+		return;
+	if (entry.fd.flags & OBJECT_SIMULATED)
+		range->simulated = true;
 	number_freed(fd, entry, (union object_entry){ .word = 0 });
 	if (!range->ring || entry.fd.kind == VFIOTAPE_OBJECT_EPOLL)
 		return;
@@ -277,11 +312,13 @@ int recorded_close_range(unsigned int first, unsigned int last, int flags, struc
 		.kind = VFIOTAPE_CLOSE,
 		.flags = how.flags,
 	};
-	result = raw3(SYS_close_range, (long)first, (long)last, flags);
+	result = sim_close_range(first, last, (unsigned int)flags);
 	range.event.left = shim_clock();
 	/* With CLOSE_RANGE_CLOEXEC nothing is closed yet; what exec closes is seen by the image that comes after. */
 	if (result == 0 && objects_are_ours() && !((unsigned int)flags & CLOSE_RANGE_CLOEXEC))
 		objects_each_entry(first, last, close_one, &range);
+	if (unlikely(range.simulated))
+		sim_closed(0);
 	return (int)LIBC_RESULT(result);
 }
 
@@ -337,7 +374,7 @@ static void record_dup(union object_entry entry, int old, int wanted, int fd, in
 #define DUPLICATED(old, wanted, op, how, call)                                                                         \
 	do {                                                                                                           \
 		union object_entry entry_ = object_of(old);                                                            \
-		uint64_t entered_, left_;                                                                              \
+		uint64_t entered_, left_, replaced_;                                                                   \
 		int fd_;                                                                                               \
                                                                                                                        \
 		if (likely(!entry_.word && !object_of(wanted).word)) {                                                 \
@@ -346,10 +383,17 @@ static void record_dup(union object_entry entry, int old, int wanted, int fd, in
 				object_forget(fd_);                                                                    \
 			return fd_;                                                                                    \
 		}                                                                                                      \
+		if (sim_is_hidden(entry_) && objects_are_ours())                                                       \
+			return (int)LIBC_RESULT(-EBADF);                                                               \
+		if (sim_is_hidden(object_of(wanted)) && objects_are_ours())                                            \
+			sim_move_away(wanted);                                                                         \
+		replaced_ = old != (wanted) && object_of(wanted).fd.flags & OBJECT_SIMULATED ? sim_inode(wanted) : 0;  \
 		entered_ = shim_clock();                                                                               \
 		fd_ = (call);                                                                                          \
 		left_ = shim_clock();                                                                                  \
 		record_dup(entry_, old, wanted, fd_, op, entered_, left_, errno, how);                                 \
+		if (unlikely(replaced_) && fd_ >= 0)                                                                   \
+			sim_closed(replaced_);                                                                         \
 		return fd_;                                                                                            \
 	} while (0)
 

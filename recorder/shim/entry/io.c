@@ -118,6 +118,9 @@ static uint64_t position_of(union object_entry entry, int fd)
 	return raw_failed(position) ? 0 : (uint64_t)position;
 }
 
+#define SIM_READ sim_read(fd, buffer, count, SIM_POSITION)
+#define SIM_WRITE sim_write(fd, buffer, count, SIM_POSITION)
+
 ssize_t recorded_read(union object_entry entry, int fd, void *buffer, size_t count, struct call_origin how)
 {
 	uint64_t offset = position_of(entry, fd);
@@ -126,8 +129,8 @@ ssize_t recorded_read(union object_entry entry, int fd, void *buffer, size_t cou
 	ssize_t result;
 
 	if (!io_begin(&call, entry, fd, VFIOTAPE_READ, offset, count, how))
-		return PERFORM(how, read, SYS_read, fd, where, count);
-	result = PERFORM(how, read, SYS_read, fd, where, count);
+		return PERFORM_ON(entry, how, SIM_READ, read, SYS_read, fd, where, count);
+	result = PERFORM_ON(entry, how, SIM_READ, read, SYS_read, fd, where, count);
 	io_end(&call, where == buffer ? buffer : NULL, result);
 	return result;
 }
@@ -140,11 +143,15 @@ ssize_t recorded_write(union object_entry entry, int fd, const void *buffer, siz
 	ssize_t result;
 
 	if (!io_begin(&call, entry, fd, VFIOTAPE_WRITE, offset, count, how))
-		return PERFORM(how, write, SYS_write, fd, where, count);
-	result = PERFORM(how, write, SYS_write, fd, where, count);
+		return PERFORM_ON(entry, how, SIM_WRITE, write, SYS_write, fd, where, count);
+	result = PERFORM_ON(entry, how, SIM_WRITE, write, SYS_write, fd, where, count);
 	io_end(&call, where == buffer ? buffer : NULL, result);
 	return result;
 }
+
+/* A negative offset is EINVAL before the file is asked. */
+#define SIM_PREAD (offset < 0 ? -EINVAL : sim_read(fd, buffer, count, offset))
+#define SIM_PWRITE (offset < 0 ? -EINVAL : sim_write(fd, buffer, count, offset))
 
 ssize_t recorded_pread(union object_entry entry, int fd, void *buffer, size_t count, off64_t offset,
 		       struct call_origin how)
@@ -154,8 +161,8 @@ ssize_t recorded_pread(union object_entry entry, int fd, void *buffer, size_t co
 	ssize_t result;
 
 	if (!io_begin(&call, entry, fd, VFIOTAPE_READ, (uint64_t)offset, count, how))
-		return PERFORM(how, pread64, SYS_pread64, fd, where, count, offset);
-	result = PERFORM(how, pread64, SYS_pread64, fd, where, count, offset);
+		return PERFORM_ON(entry, how, SIM_PREAD, pread64, SYS_pread64, fd, where, count, offset);
+	result = PERFORM_ON(entry, how, SIM_PREAD, pread64, SYS_pread64, fd, where, count, offset);
 	io_end(&call, where == buffer ? buffer : NULL, result);
 	return result;
 }
@@ -168,8 +175,8 @@ ssize_t recorded_pwrite(union object_entry entry, int fd, const void *buffer, si
 	ssize_t result;
 
 	if (!io_begin(&call, entry, fd, VFIOTAPE_WRITE, (uint64_t)offset, count, how))
-		return PERFORM(how, pwrite64, SYS_pwrite64, fd, where, count, offset);
-	result = PERFORM(how, pwrite64, SYS_pwrite64, fd, where, count, offset);
+		return PERFORM_ON(entry, how, SIM_PWRITE, pwrite64, SYS_pwrite64, fd, where, count, offset);
+	result = PERFORM_ON(entry, how, SIM_PWRITE, pwrite64, SYS_pwrite64, fd, where, count, offset);
 	io_end(&call, where == buffer ? buffer : NULL, result);
 	return result;
 }
@@ -333,7 +340,10 @@ static size_t vector_length(const struct iovec *pieces, int count, ssize_t resul
 		const struct iovec *where = reachable(pieces, count, room);                                            \
 		ssize_t result;                                                                                        \
                                                                                                                        \
-		if (flags)                                                                                             \
+		if (unlikely(entry.fd.flags & OBJECT_SIMULATED))                                                       \
+			result = LIBC_RESULT(sim_vector(fd, pieces, count, offset, flags,                             \
+							op_kind == VFIOTAPE_WRITE));                                  \
+		else if (flags)                                                                                        \
 			result = IS_RAW(how) ? LIBC_RESULT(raw6(flagged_nr, fd, (long)where, count,                   \
 								offset == AT_POSITION ? -1 : (long)offset, 0,         \
 								flags)) :                                              \

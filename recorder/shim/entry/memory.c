@@ -43,6 +43,9 @@ static bool has_regions(union object_entry entry)
 static long perform_mmap(union object_entry entry, void *address, size_t length, int prot, int flags, int fd,
 			 off64_t offset)
 {
+	if (unlikely(entry.fd.flags & OBJECT_SIMULATED))
+		return mmio_simulated_mmap((uint64_t)address, length, prot, flags, sim_inode(fd), (uint64_t)offset,
+					   entry.fd.object);
 	if (watcher_watching() && has_regions(entry) && mmio_watching()) {
 		struct region_place place = regions_find(entry, (uint64_t)offset);
 		struct mmio_region region = { entry.fd.object, place.index, place.offset };
@@ -64,7 +67,7 @@ static bool maps_device(union object_entry entry)
 	case VFIOTAPE_OBJECT_IOMMUFD: /* hardware queues, through their mmap offsets */
 		return true;
 	default:
-		return false;
+		return entry.fd.flags & OBJECT_SIMULATED; /* ENODEV is the simulated kernel's to say */
 	}
 }
 

@@ -39,6 +39,12 @@ void record_fork(uint64_t entered, int op, pid_t child, struct call_origin how)
  */
 static void forked(pid_t child, uint64_t entered, struct call_origin how)
 {
+	if (simulating()) {
+		if (child)
+			sim_forked(child);
+		else
+			sim_in_child();
+	}
 	if (child != 0)
 		record_fork(entered, VFIOTAPE_FORK_FORK, child, how);
 	else if (objects_any)
@@ -174,7 +180,7 @@ EXPORT int __clone(int (*function)(void *), void *stack, int flags, void *argume
  */
 #define AMENDED(environment)                                                                                           \
 	({                                                                                                             \
-		size_t room_ = shim_session.mode == SHIM_RECORDING ? environment_room(environment) : 0;                \
+		size_t room_ = shim_session.mode == SHIM_RECORDING || simulating() ? environment_room(environment) : 0;                \
 		void *memory_ = NULL;                                                                                  \
 		if (room_ && room_ <= STACK_ROOM)                                                                      \
 			memory_ = alloca(room_);                                                                       \

@@ -121,7 +121,7 @@ ssize_t any_recvmsg(int socket, struct msghdr *message, int flags, struct call_o
 	uint64_t entered;
 	ssize_t result;
 
-	if (likely(shim_session.mode != SHIM_RECORDING))
+	if (likely(shim_session.mode == SHIM_PASSIVE))
 		return PERFORM(how, recvmsg, SYS_recvmsg, socket, message, flags);
 	entered = shim_clock();
 	result = PERFORM(how, recvmsg, SYS_recvmsg, socket, message, flags);
@@ -164,7 +164,7 @@ int any_recvmmsg(int socket, struct mmsghdr *messages, unsigned int count, int f
 	uint64_t entered = shim_clock();
 	int result = PERFORM(how, recvmmsg, SYS_recvmmsg, socket, messages, count, flags, timeout);
 
-	for (int i = 0; shim_session.mode == SHIM_RECORDING && i < result; i++) {
+	for (int i = 0; shim_session.mode != SHIM_PASSIVE && i < result; i++) {
 		if (unlikely(carries(&messages[i].msg_hdr))) {
 			struct passing passing = passing_of(VFIOTAPE_RECV_FD, socket, entered, messages[i].msg_len, how);
 

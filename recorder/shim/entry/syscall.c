@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include "../core/fault_safe.h"
+#include "../sim/paths.h"
 #include "calls.h"
 
 enum { PASS = 0, KNOWN = 1, CLONE = 2 };
@@ -24,6 +25,9 @@ __attribute__((used)) const uint8_t shim_syscall_known[512] = {
 	[SYS_recvmsg] = KNOWN,	    [SYS_sendmmsg] = KNOWN,	 [SYS_recvmmsg] = KNOWN,      [SYS_pidfd_getfd] = KNOWN,
 	[SYS_execve] = KNOWN,	    [SYS_execveat] = KNOWN,	 [SYS_exit_group] = KNOWN,    [SYS_fork] = KNOWN,
 	[SYS_rt_sigaction] = KNOWN, [SYS_rt_sigprocmask] = KNOWN, [SYS_rt_sigsuspend] = KNOWN,
+	[SYS_stat] = KNOWN,	    [SYS_lstat] = KNOWN,	 [SYS_fstat] = KNOWN,	      [SYS_newfstatat] = KNOWN,
+	[SYS_statx] = KNOWN,	    [SYS_readlink] = KNOWN,	 [SYS_readlinkat] = KNOWN,    [SYS_access] = KNOWN,
+	[SYS_faccessat] = KNOWN,    [439 /* SYS_faccessat2 */] = KNOWN, [SYS_chdir] = KNOWN,
 	[SYS_clone] = CLONE,	    [SYS_clone3] = CLONE,	 [SYS_vfork] = CLONE,
 };
 
@@ -112,9 +116,14 @@ static long recorded_openat2(long directory, const char *path, const void *open_
 {
 	uint64_t settings[2] = { 0, 0 }; /* struct open_how: flags, mode, resolve */
 	uint64_t entered = shim_clock();
-	int fd = (int)LIBC_RESULT(raw4(SYS_openat2, directory, (long)path, (long)open_how, size));
-	uint64_t left = shim_clock();
-	int error = errno;
+	int fd, error;
+	uint64_t left;
+
+	if (simulating() && fault_safe_copy(settings, (uint64_t)open_how, sizeof(settings)) == sizeof(settings))
+		return simulated_openat((int)directory, path, (int)settings[0], (mode_t)settings[1], how);
+	fd = (int)LIBC_RESULT(raw4(SYS_openat2, directory, (long)path, (long)open_how, size));
+	left = shim_clock();
+	error = errno;
 
 	fault_safe_copy(settings, (uint64_t)open_how, sizeof(settings));
 	record_opened(fd, (int)directory, path, (int)settings[0], (mode_t)settings[1], entered, left, error, how);
@@ -153,9 +162,45 @@ static long recorded_clone(long number, long a, long b, long c, long d, long e, 
 	uint64_t entered = shim_clock();
 	long child = LIBC_RESULT(raw6(number, a, b, c, d, e, 0));
 
+	if (simulating()) {
+		if (child)
+			sim_forked((int)child);
+		else
+			sim_in_child();
+	}
 	if (child != 0)
 		record_fork(entered, VFIOTAPE_FORK_CLONE, (pid_t)child, how);
 	return child;
+}
+
+/* Those that matter on a simulated machine alone. */
+static long path_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+	char room[SIM_PATH_ROOM];
+
+	if (!simulating())
+		return LIBC_RESULT(raw6(number, a, b, c, d, e, f));
+	switch (number) {
+	case SYS_stat:
+		return LIBC_RESULT(sim_statat(AT_FDCWD, (const char *)a, (struct stat *)b, 0));
+	case SYS_lstat:
+		return LIBC_RESULT(sim_statat(AT_FDCWD, (const char *)a, (struct stat *)b, AT_SYMLINK_NOFOLLOW));
+	case SYS_fstat:
+		return LIBC_RESULT(sim_fstat_of((int)a, (struct stat *)b));
+	case SYS_newfstatat:
+		return simulated_fstatat((int)a, (const char *)b, (struct stat *)c, (int)d);
+	case SYS_statx:
+		return simulated_statx((int)a, (const char *)b, (int)c, (unsigned int)d, (struct statx *)e);
+	case SYS_readlink:
+		return simulated_readlinkat(AT_FDCWD, (const char *)a, (char *)b, (size_t)c);
+	case SYS_readlinkat:
+		return simulated_readlinkat((int)a, (const char *)b, (char *)c, (size_t)d);
+	case SYS_access:
+	case SYS_chdir:
+		return LIBC_RESULT(raw3(number, (long)sim_path((const char *)a, room), b, c));
+	default: /* faccessat, faccessat2 */
+		return LIBC_RESULT(raw4(number, a, (long)sim_place_of((int)a, (const char *)b, room).path, c, d));
+	}
 }
 
 #define IO(recorded, ...)                                                                                              \
@@ -268,6 +313,6 @@ __attribute__((used)) long shim_syscall_recorded(long number, long a, long b, lo
 	case SYS_clone3:
 		return recorded_clone(number, a, b, c, d, e, how);
 	default:
-		return LIBC_RESULT(raw6(number, a, b, c, d, e, f));
+		return path_syscall(number, a, b, c, d, e, f);
 	}
 }

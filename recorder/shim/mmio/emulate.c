@@ -14,6 +14,15 @@ struct place {
 	unsigned int width;
 };
 
+/* An alias has the protection itself. */
+static bool allowed(const struct mmio_range *range, unsigned int action, uint64_t address, struct mmio_fault *fault)
+{
+	if (!range->mapping || mmio_simulated_allows(range, action))
+		return true;
+	*fault = (struct mmio_fault){ SIGSEGV, SEGV_ACCERR, address };
+	return false;
+}
+
 /* One load or store at the driver's address: on the alias and recorded, or on ordinary memory. */
 static bool load(const struct place *place, uint64_t address, uint64_t *value, struct mmio_fault *fault)
 {
@@ -26,8 +35,12 @@ static bool load(const struct place *place, uint64_t address, uint64_t *value, s
 
 	if (!range)
 		return mmio_guarded_load(address, place->width, value, fault);
+	if (!allowed(range, 1, address, fault))
+		return false;
 	mmio_record_begin(&access, &slot);
-	done = mmio_guarded_load(address + range->delta, place->width, value, fault);
+	*value = 0;
+	done = range->mapping ? mmio_simulated_load(address, value, place->width, fault) :
+				mmio_guarded_load(address + range->delta, place->width, value, fault);
 	access.value = done ? *value : 0;
 	mmio_record_end(&access, &slot, done ? 0 : EFAULT);
 	return done;
@@ -45,8 +58,11 @@ static bool store(const struct place *place, uint64_t address, uint64_t value, s
 
 	if (!range)
 		return mmio_guarded_store(address, place->width, value, fault);
+	if (!allowed(range, 2, address, fault))
+		return false;
 	mmio_record_begin(&access, &slot);
-	done = mmio_guarded_store(address + range->delta, place->width, value, fault);
+	done = range->mapping ? mmio_simulated_store(address, &value, place->width, fault) :
+				mmio_guarded_store(address + range->delta, place->width, value, fault);
 	mmio_record_end(&access, &slot, done ? 0 : EFAULT);
 	return done;
 }
@@ -149,8 +165,11 @@ static bool direct_line(const struct mmio_site *site, greg_t *registers, struct 
 		return false;
 	}
 	copy_bytes(&access.value, line, 8);
+	if (!allowed(access.range, 2, to, fault))
+		return false;
 	mmio_record_begin(&access, &slot);
-	done = mmio_guarded_line(to + access.range->delta, line, fault);
+	done = access.range->mapping ? mmio_simulated_store(to, line, sizeof(line), fault) :
+				       mmio_guarded_line(to + access.range->delta, line, fault);
 	mmio_record_end(&access, &slot, done ? 0 : EFAULT);
 	if (done)
 		registers[REG_RIP] += insn->length;

@@ -2,6 +2,7 @@
 /* Whose fault it is, and what becomes of it. */
 #include <errno.h>
 
+#include "../sim/sim.h"
 #include "internal.h"
 
 /* The bytes that are there now are those that the site was made for, or those that we put there. */
@@ -27,6 +28,15 @@ static void make(struct mmio_site *site, const uint8_t now[16], size_t available
 	site->stub = 0;
 	site->copy = 0;
 	site->reason = MMIO_REASON_FORM;
+	if (simulating()) {
+		site->reason = MMIO_REASON_SIMULATED;
+		site->tier = site->insn.class >= CLASS_STEP    ? MMIO_TIER_STEP :
+			     site->insn.class >= CLASS_STRING ? MMIO_TIER_EMULATE :
+								MMIO_TIER_TRAP;
+		__atomic_store_n(&site->state, SITE_HANDLER, __ATOMIC_RELEASE);
+		mmio_counters.unpatched++;
+		return;
+	}
 	if (site->insn.class < CLASS_STRING) {
 		if (mmio_trampoline_make(site)) {
 			__atomic_store_n(&site->state, SITE_TRAMPOLINE, __ATOMIC_RELEASE);
@@ -94,8 +104,22 @@ static void on_access(uint64_t address, int signal, siginfo_t *info, ucontext_t 
 	if (site->insn.class == CLASS_STRING || site->insn.class == CLASS_MOVDIR64B) {
 		if (mmio_emulate(site, context, &fault))
 			return;
-		if (mmio_range_of(fault.address) && mmio_step_begin(site, fault.address, true, context))
+		if (mmio_range_of(fault.address) && !mmio_range_of(fault.address)->mapping && mmio_step_begin(site, fault.address, true, context))
 			return; /* one element lies across the edge of the mapping */
+		set_fault(info, &signal, &fault);
+		mmio_deliver(signal, info, context);
+		return;
+	}
+	if (site->insn.class >= CLASS_STRING && site->insn.class < CLASS_STEP && mmio_range_of(address)->mapping) {
+		if (mmio_emulate(site, context, &fault))
+			return;
+		set_fault(info, &signal, &fault);
+		mmio_deliver(signal, info, context);
+		return;
+	}
+	if (mmio_range_of(address)->mapping) {
+		if (mmio_simulated_begin(site, address, context, &fault))
+			return;
 		set_fault(info, &signal, &fault);
 		mmio_deliver(signal, info, context);
 		return;
@@ -142,6 +166,11 @@ static void on_fault(int signal, siginfo_t *info, ucontext_t *context)
 	bool addressed = info->si_code > 0 && info->si_code != SI_KERNEL;
 	struct mmio_site *site;
 
+	if (mmio_simulated_under_way()) {
+		mmio_simulated_cancel(context);
+		mmio_deliver(signal, info, context);
+		return;
+	}
 	if (mmio_step_cancel(context)) {
 		const struct mmio_range *range = mmio_range_of_alias(address);
 
@@ -182,6 +211,17 @@ static bool on_breakpoint(const siginfo_t *info, ucontext_t *context)
 	return true;
 }
 
+static void on_simulated_end(siginfo_t *info, ucontext_t *context)
+{
+	struct mmio_fault fault;
+	int signal;
+
+	if (mmio_simulated_end(context, &fault))
+		return;
+	set_fault(info, &signal, &fault);
+	mmio_deliver(signal, info, context);
+}
+
 void mmio_on_signal(int signal, siginfo_t *info, void *opaque)
 {
 	ucontext_t *context = opaque;
@@ -193,7 +233,9 @@ void mmio_on_signal(int signal, siginfo_t *info, void *opaque)
 	if (info->si_code <= 0) {
 		mmio_deliver(signal, info, context);
 	} else if (signal == SIGTRAP) {
-		if (!mmio_step_end(context) && !on_breakpoint(info, context))
+		if (mmio_simulated_under_way())
+			on_simulated_end(info, context);
+		else if (!mmio_step_end(context) && !on_breakpoint(info, context))
 			mmio_deliver(signal, info, context);
 	} else {
 		on_fault(signal, info, context);

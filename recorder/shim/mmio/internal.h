@@ -50,6 +50,9 @@ struct mmio_range {
 	uint64_t object_word;  /* bytes 40-47 of a record: duration 0, object */
 	uint64_t op_word;      /* bytes 48-55: region index, fd -1 */
 	uint64_t recorded;     /* 0: on a watched page, but outside what --watch asks for */
+	uint64_t mapping;      /* of a simulated device: its id; there is no alias then, delta is 0 */
+	uint64_t mapping_delta; /* offset in the mapping - driver's address */
+	uint32_t prot;         /* what a simulated mapping allows */
 };
 
 /* What a trampoline looks at first. The last entry of the chain covers everything, with delta 0 and not recorded. */
@@ -300,6 +303,23 @@ bool mmio_step_end(ucontext_t *context);
 bool mmio_step_cancel(ucontext_t *context);
 /* A signal that another thread sent to hold this one. Returns when it is let go. */
 bool mmio_step_held(const siginfo_t *info);
+
+/* --- simulated.c ------------------------------------------------------------------------------------------------------ */
+
+/* Bytes at the driver's addresses: in simulated BARs by messages, beside them by access. */
+bool mmio_simulated_load(uint64_t address, void *to, size_t length, struct mmio_fault *fault);
+bool mmio_simulated_store(uint64_t address, const void *from, size_t length, struct mmio_fault *fault);
+/* Reads (1) and writes (2). */
+bool mmio_simulated_allows(const struct mmio_range *range, unsigned int actions);
+/* The context is made to execute the instruction on the scratch and come back with SIGTRAP. False: *fault is the driver's. */
+bool mmio_simulated_begin(struct mmio_site *site, uint64_t touched, ucontext_t *context, struct mmio_fault *fault);
+bool mmio_simulated_under_way(void);
+/* SIGTRAP, while one is under way. False: *fault is the driver's. */
+bool mmio_simulated_end(ucontext_t *context, struct mmio_fault *fault);
+/* The instruction itself faulted: back to the site. */
+void mmio_simulated_cancel(ucontext_t *context);
+/* In ranges.c. */
+bool mmio_simulated_watch(uint64_t base, size_t length, uint64_t mapping, int prot, const struct mmio_region *region);
 
 /* --- signals.c ------------------------------------------------------------------------------------------------------- */
 

@@ -63,6 +63,7 @@ enum mmio_reason {
 	MMIO_REASON_UNDECODED = 9,    /* not an instruction that the decoder knows */
 	MMIO_REASON_SITES_FULL = 10,  /* more sites than the table holds */
 	MMIO_REASON_REPLACED = 11,    /* was patched; the memory of its jump was taken by the driver */
+	MMIO_REASON_SIMULATED = 12,  /* the device is simulated: each access is a message */
 };
 
 struct mmio_counters {
@@ -89,6 +90,12 @@ struct mmio_region {
 /* mmap(2) of a device region. Falls back to an ordinary mapping (of which nothing is recorded) when it can't watch. */
 long mmio_mmap(uint64_t address, size_t length, int prot, int flags, int fd, uint64_t offset,
 	       const struct mmio_region *region);
+/*
+ * mmap(2) of a file of the simulated kernel: addresses are reserved, and each access there becomes a message. `inode` names
+ * the file. Accesses are made so whether they are recorded or not.
+ */
+long mmio_simulated_mmap(uint64_t address, size_t length, int prot, int flags, uint64_t inode, uint64_t offset,
+			 uint32_t object);
 /*
  * The others. `mmio_touches` is the fast answer to "could this range matter to the watcher" (a watched mapping, a
  * patched site, or memory of the watcher's own); only when it is true need the rest be called.

@@ -68,6 +68,15 @@ test('without protection keys, the other threads are held while one steps', () =
   assert.ok((run(anywhere, PATCH, '2', 'nokey')['held'] ?? 0) > 0);
 });
 
+test('on a simulated device, by messages', () => {
+  for (const threads of ['1', '2']) {
+    const figures = run(anywhere, TRAP, threads, 'simulated');
+    assert.equal(figures['patched'], 0);
+    assert.equal(figures['failures'], 0);
+    assert.ok((figures['trapped'] ?? 0) > 2800 && (figures['runs'] ?? 0) > 50_000);
+  }
+});
+
 test('another clock than the processor’s: all records go through C', () => {
   run(anywhere, PATCH, '1', 'monotonic');
 });

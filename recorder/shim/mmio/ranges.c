@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "../sim/sim.h"
 #include "internal.h"
 
 #define FIRST_RANGES 512u
@@ -278,9 +279,14 @@ static void forget(uint64_t start, uint64_t end)
 		uint64_t to = run->base + run->length < end ? run->base + run->length : end;
 		uint64_t alias = from + run->delta;
 
+		bool simulated = run->mapping != 0;
+
 		if (!cut(from, to))
 			return; /* no memory for the remainders: stays watched, and faults on the alias as on the mapping */
-		drop_alias(alias, to - from);
+		if (simulated)
+			sim_unmapped(from, to - from);
+		else
+			drop_alias(alias, to - from);
 	}
 }
 
@@ -304,6 +310,51 @@ static bool watch_mapping(uint64_t base, size_t length, uint64_t alias, const st
 		at = run_end;
 	}
 	return true;
+}
+
+/* All of its pages are closed, whatever --watch asks for: they lead nowhere. */
+bool mmio_simulated_watch(uint64_t base, size_t length, uint64_t mapping, int prot, const struct mmio_region *region)
+{
+	struct mmio_range model = {
+		.region_delta = region->offset - base,
+		.object_word = (uint64_t)region->object << 32,
+		.op_word = (region->region & 0xffu) | 0xffffffff00000000ull,
+		.mapping = mapping,
+		.mapping_delta = -base,
+		.prot = (uint32_t)prot,
+	};
+	bool recorded = shim_session.control && (mmio_mode == VFIOTAPE_MMIO_PATCH || mmio_mode == VFIOTAPE_MMIO_TRAP);
+	bool done;
+
+	mmio_lock();
+	done = add(&model, base, base + length) &&
+	       (!recorded || add_recorded(&model, region->region, base, base + length));
+	if (!done)
+		cut(base, base + length);
+	mmio_unlock();
+	return done;
+}
+
+/* A part of a mapping may get another protection: that part's ranges come first from now on. */
+static void protect_simulated(const struct mmio_range *run, uint64_t from, uint64_t to, int prot)
+{
+	struct mmio_range *last = mmio_window.first;
+
+	for (int recorded = 0; recorded <= 1; recorded++) {
+		for (struct mmio_range *range = last; range != &everything; range = range->next) {
+			struct mmio_range model = *range;
+			uint64_t base = range->base > from ? range->base : from;
+			uint64_t end = range->base + range->length < to ? range->base + range->length : to;
+
+			if (!!range->recorded != recorded || range->mapping != run->mapping || base >= end)
+				continue;
+			model.prot = (uint32_t)prot;
+			if (base == range->base && end == range->base + range->length)
+				__atomic_store_n(&range->prot, (uint32_t)prot, __ATOMIC_RELEASE);
+			else
+				add(&model, base, end);
+		}
+	}
 }
 
 bool mmio_touches(uint64_t address, size_t length)
@@ -401,7 +452,10 @@ long mmio_mprotect(uint64_t address, size_t length, int prot)
 		if (run && !result) {
 			uint64_t to = run->base + run->length < end ? run->base + run->length : end;
 
-			result = raw3(SYS_mprotect, (long)(address + run->delta), (long)(to - address), prot);
+			if (run->mapping)
+				protect_simulated(run, address, to, prot);
+			else
+				result = raw3(SYS_mprotect, (long)(address + run->delta), (long)(to - address), prot);
 			address = to;
 		}
 	}
@@ -424,6 +478,9 @@ static bool move(uint64_t old, size_t length, uint64_t to)
 				continue;
 			model.delta -= shift;
 			model.region_delta -= shift;
+			model.mapping_delta -= shift;
+			if (range->mapping)
+				model.delta = 0;
 			if (!add(&model, (range->base > old ? range->base : old) + shift,
 				 (range->base + range->length < old + length ? range->base + range->length
 									     : old + length) + shift))
@@ -448,8 +505,13 @@ long mmio_mremap(uint64_t old, size_t old_length, size_t new_length, int flags, 
 	if (!raw_failed(result)) {
 		if (page_up(old_length) > kept)
 			forget(old + kept, old + page_up(old_length));
-		if ((uint64_t)result != old)
+		if ((uint64_t)result != old) {
+			const struct mmio_range *run = run_from(old, old + kept);
+
+			if (run && run->mapping)
+				sim_moved(old, kept, (uint64_t)result);
 			move(old, kept, (uint64_t)result);
+		}
 	}
 	mmio_unlock();
 	return result;

@@ -18,6 +18,11 @@
 #undef PAGE
 #include "../core/stack_range.c"
 #include "../core/state.c"
+#include "../sim/channel.c"
+#include "../sim/files.c"
+#include "../sim/paths.c"
+#include "../sim/requests.c"
+#include "../sim/service.c"
 
 #include <stdio.h>
 
@@ -369,7 +374,7 @@ static void test_environment(void)
 	char **amended;
 	void *room;
 
-	environment_remember(shim_session.directory);
+	environment_remember(shim_session.directory, NULL);
 	check(environment_room(environ) == 0);
 	room = malloc(environment_room(cleared));
 	amended = environment_amended(cleared, room);

@@ -4,6 +4,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../../sim/sim.h"
+
 #define SIDE_BYTES (64u << 20)
 #define THREADS 64
 
@@ -11,6 +13,7 @@ unsigned int rig_records_log2 = 16;
 struct vfiotape_control rig_control = { .magic = VFIOTAPE_CONTROL_MAGIC };
 struct shim_session shim_session;
 struct shim_process shim_process;
+uint32_t ring_shared;
 __thread struct ring_thread *ring_tls __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 static uint32_t used;
@@ -107,6 +110,50 @@ void rig_start(uint32_t mode)
 	}
 }
 
+/* --- in place of the simulated kernel's backend ---------------------------------------------------------------------- */
+
+uint32_t sim_active;
+static uint8_t *registers;
+
+void rig_simulate(void)
+{
+	sim_active = 1;
+}
+
+long sim_mmap(uint64_t inode, uint64_t address, size_t length, uint64_t offset, int prot, int flags, uint32_t *region,
+	      uint64_t *region_offset)
+{
+	RIG_CHECK(inode == 1 && address && length && !offset && prot && flags & MAP_SHARED);
+	*region = 2;
+	*region_offset = 0;
+	return 1;
+}
+
+void sim_unmapped(uint64_t address, size_t length)
+{
+	(void)address, (void)length;
+}
+
+void sim_moved(uint64_t address, size_t length, uint64_t to)
+{
+	(void)address, (void)length, (void)to;
+}
+
+bool sim_load(uint64_t mapping, uint64_t offset, unsigned int width, uint64_t *value)
+{
+	*value = 0;
+	RIG_CHECK(mapping == 1 && width && width <= 8 && !(width & (width - 1)) && (offset & 7) + width <= 8);
+	copy_bytes(value, registers + offset, width);
+	return true;
+}
+
+bool sim_store(uint64_t mapping, uint64_t offset, unsigned int width, uint64_t value)
+{
+	RIG_CHECK(mapping == 1 && width && width <= 8 && !(width & (width - 1)) && (offset & 7) + width <= 8);
+	copy_bytes(registers + offset, &value, width);
+	return true;
+}
+
 int rig_bar_fd(void)
 {
 	return bar_fd;
@@ -121,6 +168,13 @@ uint8_t *rig_bar(size_t length, uint8_t **plain, void *wanted)
 	RIG_CHECK(bar_fd >= 0 && ftruncate(bar_fd, (off_t)length) == 0);
 	*plain = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, bar_fd, 0);
 	RIG_CHECK(*plain != MAP_FAILED);
+	registers = *plain;
+	if (sim_active) {
+		bar = mmio_simulated_mmap((uint64_t)wanted, length, PROT_READ | PROT_WRITE,
+					  MAP_SHARED | (wanted ? MAP_FIXED : 0), 1, 0, region.object);
+		RIG_CHECK(!raw_failed(bar));
+		return (uint8_t *)bar;
+	}
 	bar = mmio_mmap((uint64_t)wanted, length, PROT_READ | PROT_WRITE, MAP_SHARED | (wanted ? MAP_FIXED : 0), bar_fd,
 			0, &region);
 	RIG_CHECK(!raw_failed(bar));

@@ -20,6 +20,8 @@ extern unsigned int rig_records_log2; /* before rig_start */
 extern struct vfiotape_control rig_control;
 
 void rig_start(uint32_t mode);
+/* Before rig_start: the BAR is a simulated device's, which rig.c answers for. */
+void rig_simulate(void);
 /* A BAR of `length` bytes: as the driver sees it, and (plain) as the test may look at it. */
 uint8_t *rig_bar(size_t length, uint8_t **plain, void *wanted);
 int rig_bar_fd(void);
