@@ -152,26 +152,34 @@ export function plain(
       out[2 * i + 1] = 0;
     }
   } else {
+    // In 32 bits throughout: a sum of more would be a double. A carry is the top bit of what both, or one and no sum, have.
+    const low = baseLow | 0;
+    const high = baseHigh | 0;
     let i = 0;
     for (const whole = events & ~3; i < whole; i += 4) {
       const at = 2 * i;
-      const first = (numbers[i] as number) + baseLow;
-      const second = (numbers[i + 1] as number) + baseLow;
-      const third = (numbers[i + 2] as number) + baseLow;
-      const fourth = (numbers[i + 3] as number) + baseLow;
-      out[at] = first;
-      out[at + 1] = first > 0xffffffff ? baseHigh + 1 : baseHigh;
-      out[at + 2] = second;
-      out[at + 3] = second > 0xffffffff ? baseHigh + 1 : baseHigh;
-      out[at + 4] = third;
-      out[at + 5] = third > 0xffffffff ? baseHigh + 1 : baseHigh;
-      out[at + 6] = fourth;
-      out[at + 7] = fourth > 0xffffffff ? baseHigh + 1 : baseHigh;
+      const first = (numbers[i] as number) | 0;
+      const second = (numbers[i + 1] as number) | 0;
+      const third = (numbers[i + 2] as number) | 0;
+      const fourth = (numbers[i + 3] as number) | 0;
+      const firstSum = (first + low) | 0;
+      const secondSum = (second + low) | 0;
+      const thirdSum = (third + low) | 0;
+      const fourthSum = (fourth + low) | 0;
+      out[at] = firstSum;
+      out[at + 1] = high + (((first & low) | ((first | low) & ~firstSum)) >>> 31);
+      out[at + 2] = secondSum;
+      out[at + 3] = high + (((second & low) | ((second | low) & ~secondSum)) >>> 31);
+      out[at + 4] = thirdSum;
+      out[at + 5] = high + (((third & low) | ((third | low) & ~thirdSum)) >>> 31);
+      out[at + 6] = fourthSum;
+      out[at + 7] = high + (((fourth & low) | ((fourth | low) & ~fourthSum)) >>> 31);
     }
     for (; i < events; i++) {
-      const sum = (numbers[i] as number) + baseLow;
+      const number = (numbers[i] as number) | 0;
+      const sum = (number + low) | 0;
       out[2 * i] = sum;
-      out[2 * i + 1] = sum > 0xffffffff ? baseHigh + 1 : baseHigh;
+      out[2 * i + 1] = high + (((number & low) | ((number | low) & ~sum)) >>> 31);
     }
   }
   for (let e = 0; e < escapes; e++) {

@@ -90,6 +90,15 @@ class Cursor {
 
   /** Its low 32 bits; numbers of up to ten bytes are allowed, as everywhere in protobuf. */
   varint(): number {
+    const byte = this.bytes[this.at];
+    if (byte !== undefined && byte < 0x80) {
+      this.at++;
+      return byte;
+    }
+    return this.longVarint();
+  }
+
+  private longVarint(): number {
     const { bytes } = this;
     let value = 0;
     for (let shift = 0; shift < 70; shift += 7) {
