@@ -6,7 +6,7 @@
 import { PciFunction } from '../devices/pci/function.js';
 import { Container } from './container/container.js';
 import { Deferred } from './deferred.js';
-import { ENODEV, ENOENT, ESPIPE } from './errno.js';
+import { EINVAL, ENODEV, ENOENT, ESPIPE } from './errno.js';
 import { DmaPort } from './iommu/dma.js';
 import { FaultLog, type IommuFault } from './iommu/faults.js';
 import { IommuGroup } from './iommu/group.js';
@@ -38,6 +38,7 @@ export interface KernelOptions {
   readonly schedule?: (run: () => void) => void;
 }
 
+const PAGE = 4096n;
 const CDEV_PATH = /^\/dev\/vfio\/devices\/vfio(\d+)$/;
 const GROUP_PATH = /^\/dev\/vfio\/(noiommu-)?(\d+)$/;
 
@@ -117,6 +118,8 @@ export class SimulatedKernel {
   }
 
   mmap(file: OpenFile, request: MmapRequest): Mapping | number {
+    // mmap(2) itself, before any driver is asked.
+    if (request.length <= 0n || request.offset % PAGE !== 0n) return -EINVAL;
     return file.mmap(request);
   }
 

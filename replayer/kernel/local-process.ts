@@ -18,15 +18,22 @@ const UNLIMITED = 2n ** 64n - 1n;
 export class LocalEventfd implements Eventfd {
   readonly #watchers = new Set<() => void>();
   #count = 0n;
+  #waking = false;
 
+  /** By the kernel or by write(2): whoever watches it in the kernel takes the count. */
   signal(): void {
-    this.#count++;
+    // A watcher may cause the next signal of the same eventfd: the kernel's work queue would take that one later.
+    if (this.#watchers.size === 0 || this.#waking) {
+      this.#count++;
+      return;
+    }
+    this.#waking = true;
+    for (const watcher of [...this.#watchers]) watcher();
+    this.#waking = false;
   }
 
-  /** write(2) by the driver: whoever watches it in the kernel takes the count. */
   write(): void {
-    if (this.#watchers.size === 0) this.#count++;
-    for (const watcher of this.#watchers) watcher();
+    this.signal();
   }
 
   /** read(2): the count, which is zero again afterwards; 0 stands for EAGAIN. */

@@ -52,7 +52,7 @@ import { FaultQueue, FaultQueueFile } from './fault-queue.js';
 import { BoundDevice, commandIn, Hwpt, type Iommufd, respond } from './iommufd.js';
 import { compatIoctl } from './vfio-compat.js';
 
-const FIRST = 0x3b80;
+const TYPE = 0x3b00;
 const RANGES_MAX = 1 << 16;
 
 type Command<L extends Layout> = (
@@ -76,8 +76,11 @@ function command<L extends Layout>(layout: L, last: (keyof L['fields'] & string)
 }
 
 export function iommufdIoctl(iommufd: Iommufd, call: Call): number {
-  if (call.request < FIRST) return compatIoctl(iommufd, call);
-  return COMMANDS.get(call.request)?.(iommufd, call) ?? -ENOTTY;
+  const known = COMMANDS.get(call.request);
+  if (known !== undefined) return known(iommufd, call);
+  // Only the number chooses the command; its size is fetched before anybody looks at the rest (iommufd_fops_ioctl).
+  if (!COMMANDS.has(TYPE | (call.request & 0xff))) return compatIoctl(iommufd, call);
+  return call.memory.read(call.argument, new Uint8Array(4)) ? -ENOTTY : -EFAULT;
 }
 
 const { FIXED_IOVA, WRITEABLE, READABLE } = IOAS_MAP_FLAGS.bits;

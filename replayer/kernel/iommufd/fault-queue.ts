@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** IOMMU_FAULT_QUEUE_ALLOC: I/O page faults, which no device here makes: the queue stays empty. */
-import { EINVAL } from '../errno.js';
+import { EINVAL, ESPIPE } from '../errno.js';
 import { OpenFile } from '../process.js';
 import type { Iommufd } from './iommufd.js';
 import { IommufdObject } from './objects.js';
@@ -24,11 +24,19 @@ export class FaultQueueFile extends OpenFile {
   }
 
   override pread(): number {
+    return -ESPIPE;
+  }
+
+  override pwrite(): number {
+    return -ESPIPE;
+  }
+
+  override read(): number {
     return 0;
   }
 
   /** A response to a fault that never was. */
-  override pwrite(from: Uint8Array): number {
+  override write(from: Uint8Array): number {
     return from.length % RESPONSE !== 0 || from.length > 0 ? -EINVAL : 0;
   }
 

@@ -7,9 +7,14 @@ int main(int argc, char **argv)
 {
 	struct probe probe = { .container = -1, .group = -1, .device = -1, .bar = -1 };
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: probe DDDD:BB:DD.F\n");
+	if (argc < 2) {
+		fprintf(stderr, "usage: probe DDDD:BB:DD.F [QUESTIONS]...\n");
 		return 2;
+	}
+	if (argc > 2) {
+		for (int i = 2; i < argc; i++)
+			ask_script(argv[i], argv[1]);
+		return 0;
 	}
 	probe.bdf = argv[1];
 	probe_open(&probe);

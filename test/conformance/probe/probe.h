@@ -72,4 +72,7 @@ void probe_miscellaneous(const struct probe *probe);
 void probe_dma(const struct probe *probe);
 void probe_edu(const struct probe *probe);
 
+/* The questions of a file. */
+void ask_script(const char *file, const char *bdf);
+
 #endif
