@@ -8,9 +8,15 @@ export interface InfoCapability {
   readonly body: Uint8Array;
 }
 
-/** The chain as it lies from offset `at` on; each capability begins at a multiple of eight. */
-export function capabilityChain(capabilities: readonly InfoCapability[], at: number): Uint8Array {
-  const sizes = capabilities.map(({ body }) => Math.ceil((INFO_CAP_HEADER.size + body.length) / 8) * 8);
+/** The chain as it lies from offset `at` on; each capability begins at a multiple of eight, since Linux 6.6. */
+export function capabilityChain(
+  capabilities: readonly InfoCapability[],
+  at: number,
+  alignment: 4 | 8 = 8,
+): Uint8Array {
+  const sizes = capabilities.map(
+    ({ body }) => Math.ceil((INFO_CAP_HEADER.size + body.length) / alignment) * alignment,
+  );
   const chain = new Uint8Array(sizes.reduce((sum, size) => sum + size, 0));
   let offset = 0;
   capabilities.forEach(({ id, body }, i) => {

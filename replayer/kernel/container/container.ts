@@ -100,7 +100,7 @@ export class Container extends OpenFile {
     if (type !== TYPE1_IOMMU && type !== TYPE1v2_IOMMU && type !== TYPE1_NESTING_IOMMU) return -EINVAL;
     // Nesting could be asked for but no IOMMU of x86 has it (iommu_enable_nesting).
     if (type === TYPE1_NESTING_IOMMU) return -EINVAL;
-    const type1 = new Type1(type !== TYPE1_IOMMU, this.locked, this.variant.unsafeInterrupts);
+    const type1 = new Type1(type !== TYPE1_IOMMU, this.locked, this.variant);
     for (const group of this.#groups) {
       const result = type1.attach(group);
       if (result === 0) continue;

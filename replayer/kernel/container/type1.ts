@@ -21,6 +21,7 @@ import { LAST_ADDRESS, lower, overlaps, type Range, withoutAll } from '../iommu/
 import type { Call, Process } from '../process.js';
 import { handlers } from '../requests.js';
 import { bytesOut, endOf, structIn, structOut } from '../user-memory.js';
+import type { KernelVariant } from '../variant.js';
 import {
   DIRTY_BITMAP_BYTES_MAX,
   type DirtyPages,
@@ -52,7 +53,7 @@ export class Type1 implements AddressSpace {
     /** TYPE1v2: a mapping is not cut by an unmap. */
     readonly v2: boolean,
     readonly locked: LockedMemory,
-    readonly unsafeInterrupts: boolean,
+    readonly variant: KernelVariant,
   ) {}
 
   lookup(iova: bigint): DmaMapping | undefined {
@@ -72,7 +73,7 @@ export class Type1 implements AddressSpace {
       (range) => range !== undefined && this.#mappings.first(range.start, range.last) !== undefined,
     );
     if (conflict) return -EINVAL;
-    if (!this.unsafeInterrupts && !hardware.isolatedMsi) return -EPERM;
+    if (!this.variant.unsafeInterrupts && !hardware.isolatedMsi) return -EPERM;
     this.#groups.push(group);
     this.#refresh();
     group.domain = this;
@@ -122,7 +123,11 @@ export class Type1 implements AddressSpace {
     let { argsz } = given;
     if (argsz < size) return -EINVAL;
     const answered = Math.min(argsz, IOMMU_INFO.size);
-    const chain = capabilityChain(this.#capabilities(), IOMMU_INFO.size);
+    const chain = capabilityChain(
+      this.#capabilities(),
+      IOMMU_INFO.size,
+      this.variant.version === '6.1' ? 4 : 8,
+    );
     const needed = IOMMU_INFO.size + chain.length;
     let cap_offset = 0;
     if (argsz < needed) argsz = needed;

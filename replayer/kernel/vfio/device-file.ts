@@ -47,7 +47,7 @@ export class DeviceFile extends OpenFile {
   }
 
   override ioctl(call: Call): number {
-    if (call.request === BIND) return this.#bind(call);
+    if (call.request === BIND && this.device.core.version !== '6.1') return this.#bind(call);
     if (!this.#granted) return -EINVAL;
     const { core } = this.device;
     core.wake();

@@ -97,8 +97,11 @@ export function hotReset(call: Call, device: SetMember, set: DeviceSet, files: G
   const { argsz, flags, count } = header;
   if (argsz < HOT_RESET.size || flags !== 0) return -EINVAL;
   // Groups are named by the group interface; a character device resets what its iommufd owns.
-  if (count > 0 === device.openedAsCdev) return -EINVAL;
+  const misused = count > 0 === device.openedAsCdev;
+  // Before there were character devices, the bus was looked at first.
+  if (misused && device.core.version !== '6.1') return -EINVAL;
   if (!set.canReset) return -ENODEV;
+  if (misused) return -EINVAL;
   let owned: (member: SetMember) => boolean;
   if (count > 0) {
     if (count > set.members.length) return -EINVAL;
