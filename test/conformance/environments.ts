@@ -5,27 +5,69 @@ import { e1000, e1000e, edu, nvme, virtioNet } from '../../replayer/devices/lab/
 import type { DeviceSlot } from '../../replayer/kernel/topology.js';
 import { parseVariant } from '../../replayer/kernel/variant.js';
 
-export interface Table {
-  /** Path below answers/. */
-  readonly file: string;
+/** The first list is in code (probe*.ts, probe/*.c), the others are the files of questions/. */
+export type Questions = 'first' | 'type1' | 'device' | 'vectors' | 'iommufd' | 'cdev';
+
+export type DeviceKind = 'edu' | 'nvme' | 'e1000e' | 'e1000' | 'virtio-net';
+
+/** One device under one kernel. */
+export interface Environment {
+  /** The directory in answers/. */
+  readonly kernel: string;
   readonly variant: ReturnType<typeof parseVariant>;
+  readonly device: DeviceKind;
+  readonly bdf: string;
   slot(): DeviceSlot;
+  readonly questions: readonly Questions[];
 }
 
-const table = (file: string, variant: string, bdf: string, group: number, device: () => Device): Table => ({
-  file,
-  variant: parseVariant(variant),
-  slot: () => ({ device: device(), bdf, group }),
-});
+/** Path below answers/. */
+export function answersFile({ kernel, device }: Environment, questions: Questions): string {
+  return `${kernel}/${device}${questions === 'first' ? '' : `.${questions}`}.txt`;
+}
 
-export const TABLES: readonly Table[] = [
-  table('intel-6.12/edu.txt', '', '0000:00:0a.0', 7, () => edu(0xfe80_0000)),
-  table('intel-6.12/nvme.txt', '', '0000:00:03.0', 1, nvme),
-  table('intel-6.12/e1000e.txt', '', '0000:00:04.0', 2, e1000e),
-  table('intel-6.12/e1000.txt', '', '0000:00:06.0', 4, e1000),
-  table('intel-6.12/virtio-net.txt', '', '0000:00:08.0', 5, virtioNet),
-  table('noiommu-6.12/edu.txt', 'iommu=none,noiommu=on', '0000:00:0a.0', 5, () => edu(0xfe90_0000)),
-  table('amd-6.12/edu.txt', 'iommu=amd', '0000:00:0a.0', 4, () => edu(0xfe90_0000)),
-  table('intel-6.1/edu.txt', 'version=6.1', '0000:00:0a.0', 4, () => edu(0xfe90_0000)),
-  table('intel-6.1/nvme.txt', 'version=6.1', '0000:00:03.0', 1, nvme),
+const BDFS: Readonly<Record<DeviceKind, string>> = {
+  edu: '0000:00:0a.0',
+  nvme: '0000:00:03.0',
+  e1000e: '0000:00:04.0',
+  e1000: '0000:00:06.0',
+  'virtio-net': '0000:00:08.0',
+};
+
+function environment(
+  kernel: string,
+  variant: string,
+  device: DeviceKind,
+  group: number,
+  make: () => Device,
+  questions: readonly Questions[],
+): Environment {
+  const bdf = BDFS[device];
+  return {
+    kernel,
+    variant: parseVariant(variant),
+    device,
+    bdf,
+    slot: () => ({ device: make(), bdf, group }),
+    questions,
+  };
+}
+
+export const ENVIRONMENTS: readonly Environment[] = [
+  environment('intel-6.12', '', 'edu', 7, () => edu(0xfe80_0000), [
+    'first',
+    'type1',
+    'device',
+    'iommufd',
+    'cdev',
+  ]),
+  environment('intel-6.12', '', 'nvme', 1, nvme, ['first', 'device', 'vectors', 'cdev']),
+  environment('intel-6.12', '', 'e1000e', 2, e1000e, ['first', 'device', 'vectors', 'cdev']),
+  environment('intel-6.12', '', 'e1000', 4, e1000, ['first']),
+  environment('intel-6.12', '', 'virtio-net', 5, virtioNet, ['first']),
+  environment('noiommu-6.12', 'iommu=none,noiommu=on', 'edu', 5, () => edu(0xfe90_0000), ['first']),
+  environment('amd-6.12', 'iommu=amd', 'edu', 4, () => edu(0xfe90_0000), ['first']),
+  environment('intel-6.1', 'version=6.1', 'edu', 4, () => edu(0xfe90_0000), ['first', 'type1', 'device']),
+  environment('intel-6.1', 'version=6.1', 'nvme', 1, nvme, ['first', 'device', 'vectors']),
+  environment('intel-6.1', 'version=6.1', 'e1000e', 2, e1000e, ['device', 'vectors']),
 ];

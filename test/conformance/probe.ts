@@ -10,6 +10,7 @@ import { DMA_MAP } from '../../abi/vfio/type1.js';
 import type { SimulatedKernel } from '../../replayer/kernel/kernel.js';
 import { answer, hex, LocalDriver } from '../../replayer/kernel/local-driver.js';
 import type { LocalProcess } from '../../replayer/kernel/local-process.js';
+import type { Answers } from './answers.js';
 import type { Probe, Region } from './context.js';
 import { probeBars } from './probe-bars.js';
 import { probeConfig } from './probe-config.js';
@@ -18,10 +19,8 @@ import { probeEdu } from './probe-edu.js';
 import { probeInterrupts } from './probe-interrupts.js';
 import { probeMiscellaneous } from './probe-miscellaneous.js';
 
-export type Answers = Map<string, string>;
-
 export function probe(kernel: SimulatedKernel, process: LocalProcess): Answers {
-  const answers: Answers = new Map();
+  const answers = new Map<string, string>();
   const report = (action: string, text: string) => {
     answers.set(action, text);
   };
