@@ -86,8 +86,6 @@ function testpmd(
       /[RT]x-[pb]ps: +\d+/g,
       // Said by the interrupt thread for each interrupt, of which there may be one or two.
       /Port \d: link state change event\n/g,
-      // Unlike the rest, not buffered: it may come before any other line.
-      /testpmd> /g,
       // The number depends on which thread opened something first.
       /(?<=Error disabling MSI-X interrupts for fd )\d+/g,
     ],

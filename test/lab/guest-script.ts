@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { straceOptions } from './compare/strace-log.js';
 import type { Dialogue, Driver } from './drivers.js';
-import { markBytes } from './ground-truth/device-log.js';
+import { markValue } from './ground-truth/device-log.js';
 import { devices } from './machine.js';
 
 /**
@@ -36,10 +36,7 @@ export function guestScript(drivers: readonly Driver[]): string {
   const bdfs = [...wanted].flatMap((device) => devices[device].bdfs).join(' ');
   lines.push(`bind_vfio ${bdfs}`, `resources ${bdfs}`);
   for (const [index, driver] of drivers.entries()) {
-    const mark = (end: boolean): string =>
-      `mark ${markBytes(index, end)
-        .map((byte) => byte.toString(16).padStart(2, '0'))
-        .join(' ')}`;
+    const mark = (end: boolean): string => `mark ${markValue(index, end)}`;
     lines.push(`hugepages ${driver.hugepages ?? 0}`);
     for (const run of runs) {
       const ran = runLines(driver, run);

@@ -76,6 +76,8 @@ export interface Boot {
   readonly memory?: string;
   /** A tree of newer programs and libraries, laid over the host's files. */
   readonly layer?: string | undefined;
+  /** Which IOMMU the guest has; Intel's unless it is said. */
+  readonly iommu?: 'intel' | 'amd' | 'none';
   /** More of QEMU's options, such as `-trace`. */
   readonly qemu?: readonly string[];
 }
@@ -119,11 +121,12 @@ export async function boot(options: Boot): Promise<BootResult> {
   writeFileSync(join(out, 'session.sh'), options.script);
   const serialLog = join(directory, 'serial.log');
 
+  const iommu = options.iommu ?? 'intel';
   const commandLine = [
     'console=ttyS0 quiet panic=-1',
     // Without these a busy host makes the guest distrust its clock, or panic in the check of the IO-APIC's timer.
     'tsc=unstable no_timer_check',
-    'intel_iommu=on',
+    `intel_iommu=${iommu === 'intel' ? 'on' : 'off'}`,
   ].join(' ');
   const qemu = [
     [
@@ -140,7 +143,7 @@ export async function boot(options: Boot): Promise<BootResult> {
     ],
     ['-nodefaults', '-display', 'none', '-no-reboot', '-serial', `file:${optionText(serialLog)}`],
     ['-kernel', kernel.image, '-initrd', initrd, '-append', commandLine],
-    ['-device', 'intel-iommu,intremap=on'],
+    iommu === 'none' ? [] : ['-device', `${iommu}-iommu,intremap=on`],
     share('host', '/', '0x1a', readOnly),
     share('package', packageRoot(), '0x19', readOnly),
     options.layer === undefined ? [] : share('layer', options.layer, '0x17', readOnly),

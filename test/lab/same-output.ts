@@ -26,8 +26,9 @@ function orderedDifference(left: readonly string[], right: readonly string[]): s
 }
 
 /**
- * Lines in any order. testpmd echoes what it is told character by character past stdio's buffer, so that a flush of another
- * thread's text can come in the middle of an echoed word: lines that have no equal must be made of the same characters.
+ * Lines in any order. testpmd writes its prompt, and echoes what it is told, character by character past stdio's buffer, so that
+ * a flush of its own or of another thread's text can come in the middle of a word: lines that have no equal must be made of
+ * the same characters.
  */
 function unorderedDifference(left: readonly string[], right: readonly string[]): string | undefined {
   const leftOnly = without(left, right);

@@ -7,15 +7,7 @@
 export const traceEvents = ['memory_region_ops_read', 'memory_region_ops_write'] as const;
 
 /** Models of the machine itself that are touched so often that their lines would be most of the log. No PCI BAR is theirs. */
-export const platformModels = [
-  'acpi-tmr',
-  'apic-msi',
-  'hpet',
-  'pci-conf-data',
-  'pci-conf-idx',
-  'pcspk',
-  'vtd-ir',
-] as const;
+export const platformModels = ['acpi-tmr', 'apic-msi', 'hpet', 'pci-conf-idx', 'pcspk', 'vtd-ir'] as const;
 
 /** One access to a BAR as a device model saw it. */
 export interface SeenAccess {
@@ -43,15 +35,16 @@ export interface Window {
   readonly msix: number;
 }
 
-const POST_PORT = 0x80n;
-
 /**
- * What the guest writes to port 0x80, byte by byte, where a run begins and ends (guest/lib.sh mark): nothing else
- * writes there once the kernel is up, and no clock has to be shared.
+ * What the guest writes to a read-only register of the host bridge's config space where a run begins and ends
+ * (guest/lib.sh mark): nothing else writes such a value, and no clock has to be shared.
  */
-export function markBytes(run: number, end: boolean): readonly number[] {
-  return [end ? 0xe7 : 0xb1, 0x9e, run >> 8, run & 0xff];
+export function markValue(run: number, end: boolean): number {
+  return (end ? 0x9ee7_0000 : 0x9eb1_0000) + run;
 }
+
+/** Ports 0xcf8 and 0xcfc, and the memory-mapped way. */
+const configModels: ReadonlySet<string> = new Set(['pci-conf-data', 'pcie-mmcfg-mmio']);
 
 /** Reads `BDF` lines, each followed by the lines of that device's `resource` file in sysfs. */
 export function parseResources(text: string): readonly BarPlace[] {
@@ -78,17 +71,15 @@ export function parseResources(text: string): readonly BarPlace[] {
 export function windowOf(log: string, places: readonly BarPlace[], run: number): Window | undefined {
   const accesses: SeenAccess[] = [];
   let msix = 0;
-  const begin = markBytes(run, false);
-  const end = markBytes(run, true);
-  const marks: number[] = [];
+  const begin = BigInt(markValue(run, false));
+  const end = BigInt(markValue(run, true));
   let open = false;
   for (const [index, text] of log.split('\n').entries()) {
     const line = parseLine(text);
     if (line === undefined) continue;
-    if (line.address === POST_PORT && line.write) {
-      marks.push(Number(line.value));
-      if (endsWith(marks, begin)) open = true;
-      if (open && endsWith(marks, end)) return { accesses, msix };
+    if (line.write && line.width === 4 && configModels.has(line.model)) {
+      if (line.value === begin) open = true;
+      if (open && line.value === end) return { accesses, msix };
       continue;
     }
     const place = open
@@ -104,10 +95,6 @@ export function windowOf(log: string, places: readonly BarPlace[], run: number):
     accesses.push({ bdf: place.bdf, region: place.region, offset, width, value, write, line: index + 1 });
   }
   return undefined;
-}
-
-function endsWith(list: readonly number[], tail: readonly number[]): boolean {
-  return tail.every((byte, index) => list[list.length - tail.length + index] === byte);
 }
 
 interface Line {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { compareAccesses, describeAccessDifferences } from './compare-accesses.js';
-import { markBytes, parseResources, type SeenAccess, windowOf } from './device-log.js';
+import { markValue, parseResources, type SeenAccess, windowOf } from './device-log.js';
 import type { RecordedAccess } from './recorded-accesses.js';
 
 const resources = `0000:00:03.0
@@ -28,9 +28,8 @@ function line(
 }
 
 function marked(run: number, ...inside: readonly string[]): readonly string[] {
-  const mark = (end: boolean): string[] =>
-    markBytes(run, end).map((byte) => line('write', 0x80, byte, 1, 'ioport80'));
-  return [...mark(false), ...inside, ...mark(true)];
+  const mark = (end: boolean): string => line('write', 0xcfc, markValue(run, end), 4, 'pci-conf-data');
+  return [mark(false), ...inside, mark(true)];
 }
 
 test('BARs are where the guest says, and ROMs are none', () => {
@@ -42,7 +41,7 @@ test('BARs are where the guest says, and ROMs are none', () => {
 
 test('a run is cut out of the log between its marks; MSI-X is counted apart; other models are left out', () => {
   const log = [
-    line('write', 0x80, 0, 1, 'ioport80'),
+    line('write', 0xcfc, 0x10000, 4, 'pci-conf-data'),
     line('read', 0xfeb0001c, 1, 4, 'nvme'),
     ...marked(0, line('read', 0xfeb00000, 7, 4, 'nvme')),
     ...marked(
@@ -75,7 +74,7 @@ test('a run is cut out of the log between its marks; MSI-X is counted apart; oth
     ],
   );
   assert.equal(windowOf(log, places, 2), undefined);
-  const cut = log.slice(0, log.lastIndexOf('ioport80'));
+  const cut = log.slice(0, log.lastIndexOf('pci-conf-data'));
   assert.equal(windowOf(cut, places, 1), undefined, 'a run whose end is missing');
 });
 
