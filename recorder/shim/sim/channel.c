@@ -227,7 +227,7 @@ static void claim_pool(uint32_t pid)
 		return;
 	}
 	drop_parents();
-	sim_service_in_child();
+	sim_service_drop();
 	__atomic_store_n(&ours.pid, pid, __ATOMIC_RELEASE);
 }
 
@@ -463,4 +463,7 @@ void sim_in_child(void)
 		return; /* the parent had nothing to do with devices either */
 	sim_begin(&call, VFIOTAPE_SIM_FILE, 0); /* by being connected it is known that the child lives */
 	sim_end(&call);
+	/* Should the parent end first, its interrupts' eventfds are signalled from here. */
+	if (sim_service_has_tokens())
+		sim_service_start();
 }

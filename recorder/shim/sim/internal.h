@@ -49,8 +49,9 @@ void sim_lost(void);
 
 /* The thread that signals eventfds runs in this process. */
 void sim_service_start(void);
-bool sim_service_move_away(int fd);
-/* In a forked child: the parent's connection is closed, its tokens are kept. True when there are any. */
-bool sim_service_in_child(void);
+void sim_service_move_away(int fd);
+/* In a forked child: the parent's connection is closed, its tokens are kept. */
+void sim_service_drop(void);
+bool sim_service_has_tokens(void);
 
 #endif

@@ -13,6 +13,7 @@
 #define VFIO_DEVICE_SET_IRQS_ 0x3b6eul
 #define VFIO_DEVICE_IOEVENTFD_ 0x3b74ul
 #define VFIO_DEVICE_FEATURE_ 0x3b75ul
+#define LOW_POWER_ENTRY_WITH_WAKEUP 4 /* VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP */
 #define IOMMU_FAULT_QUEUE_ALLOC_ 0x3b8eul
 #define IOMMU_VEVENTQ_ALLOC_ 0x3b93ul
 
@@ -31,13 +32,14 @@ static bool makes_descriptor(enum vfiotape_object_kind kind, unsigned long reque
 }
 
 /* Requests that name eventfds: they are signalled by the service thread. */
-static bool names_eventfds(enum vfiotape_object_kind kind, unsigned long request)
+static bool names_eventfds(enum vfiotape_object_kind kind, unsigned long request, const unsigned char *argument,
+			   size_t length)
 {
 	switch (kind) {
 	case VFIOTAPE_OBJECT_DEVICE:
 	case VFIOTAPE_OBJECT_CDEV:
 		return request == VFIO_DEVICE_SET_IRQS_ || request == VFIO_DEVICE_IOEVENTFD_ ||
-		       request == VFIO_DEVICE_FEATURE_;
+		       (request == VFIO_DEVICE_FEATURE_ && length >= 8 && argument[4] == LOW_POWER_ENTRY_WITH_WAKEUP);
 	case VFIOTAPE_OBJECT_LYON_DEVICE:
 		return true;
 	default:
@@ -99,7 +101,7 @@ long sim_ioctl(union object_entry entry, int fd, unsigned long request, unsigned
 	struct sim_call call;
 	long spare = -1, result, copied;
 
-	if (names_eventfds(entry.fd.kind, request))
+	if (names_eventfds(entry.fd.kind, request, bytes, length))
 		sim_service_start();
 	sim_begin(&call, VFIOTAPE_SIM_IOCTL, sim_inode(fd));
 	if (makes_descriptor(entry.fd.kind, request)) {

@@ -254,34 +254,37 @@ void sim_service_start(void)
 	sim_restore_signals(mask);
 }
 
-bool sim_service_in_child(void)
+void sim_service_drop(void)
 {
-	bool any = false;
-
 	if (connection)
 		sim_unhide(connection - 1);
 	connection = 0;
 	starting = 0;
-	for (uint32_t i = 0; i < tokens_used; i++)
-		any |= tokens[i].number != 0;
-	return any;
 }
 
-bool sim_service_move_away(int fd)
+bool sim_service_has_tokens(void)
+{
+	for (uint32_t i = 0; i < tokens_used; i++) {
+		if (tokens[i].number)
+			return true;
+	}
+	return false;
+}
+
+void sim_service_move_away(int fd)
 {
 	long moved;
 
 	if (connection == fd + 1) {
 		moved = sim_hide(fd);
 		__atomic_store_n(&connection, moved < 0 ? 0 : (int32_t)moved + 1, __ATOMIC_RELEASE);
-		return true;
+		return;
 	}
 	for (uint32_t i = 0; i < tokens_used; i++) {
 		if (tokens[i].number != fd + 1)
 			continue;
 		moved = sim_hide(fd);
 		tokens[i].number = moved < 0 ? 0 : (int32_t)moved + 1;
-		return true;
+		return;
 	}
-	return false;
 }
