@@ -263,7 +263,8 @@ struct vfiotape_process {
 	uint32_t attached; /* 1 when the shim's constructor is through */
 	uint64_t started;  /* ticks */
 	uint64_t unseen;   /* VFIO fds that were met without having been seen born */
-	uint64_t pad[11];
+	uint64_t pid_namespace; /* inode of its pid namespace, which its pids are counted in; 0: not known (no /proc) */
+	uint64_t pad[10];
 	/* at byte 4096: struct vfiotape_fd[VFIOTAPE_FDS_MAX], sparse */
 };
 

@@ -227,6 +227,7 @@ export const ProcessField = {
   attached: 20,
   started: 24,
   unseen: 32,
+  pidNamespace: 40,
 } as const;
 export const PROCESS_BYTES = 128;
 

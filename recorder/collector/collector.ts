@@ -334,7 +334,10 @@ export class Collector {
     const pid = this.parts.definer.processes.get(process)?.pid;
     if (pid === undefined || readProcessFile(this.parts.directory, pid)?.process !== process) return;
     try {
-      this.translator.mappings(process, readFileSync(`/proc/${pid}/maps`, 'latin1'));
+      this.translator.mappings(
+        process,
+        readFileSync(`/proc/${this.parts.processes.hostPid(pid)}/maps`, 'latin1'),
+      );
     } catch {
       // It is gone; its last words held its mappings.
     }

@@ -26,6 +26,8 @@ export interface ProcessFile {
   readonly process: number;
   readonly attached: boolean;
   readonly started: bigint;
+  /** Inode of the namespace that the pids are of; 0n: not known. */
+  readonly pidNamespace: bigint;
 }
 
 /** Reads DIR/process.PID; undefined when the shim never came up in that process. */
@@ -47,6 +49,7 @@ export function readProcessFile(directory: string, pid: number): ProcessFile | u
       process: view.getUint32(ProcessField.process, true),
       attached: view.getUint32(ProcessField.attached, true) === 1,
       started: view.getBigUint64(ProcessField.started, true),
+      pidNamespace: view.getBigUint64(ProcessField.pidNamespace, true),
     };
   } finally {
     closeSync(fd);
@@ -81,6 +84,24 @@ export function threadAlive(pid: number, tid: number): boolean {
     return state !== 'Z' && state !== 'X';
   } catch {
     return false;
+  }
+}
+
+function pidNamespaceOf(pid: number | 'self'): bigint {
+  try {
+    return BigInt(/\d+/.exec(readlinkSync(`/proc/${pid}/ns/pid`))?.[0] ?? 0);
+  } catch {
+    return 0n; // Gone, or another user's.
+  }
+}
+
+/** What a process or thread is called in the innermost of its pid namespaces. */
+function innerPid(path: string): number | undefined {
+  try {
+    const inner = /^NSpid:.*?(\d+)$/m.exec(readFileSync(`${path}/status`, 'latin1'))?.[1];
+    return inner === undefined ? undefined : Number(inner);
+  } catch {
+    return undefined;
   }
 }
 
@@ -124,6 +145,10 @@ export class ProcessWatch implements ProcessEvents {
   /** VFIO descriptors that no shim saw: "pid 12 (name) fd 7 /dev/vfio/vfio". */
   readonly unseen = new Map<string, string>();
 
+  private readonly ownNamespace = pidNamespaceOf('self');
+  /** Pids here of processes of other pid namespaces, by namespace, pid there and start. */
+  private readonly foreign = new Map<string, number>();
+
   constructor(directory: string, vfioLink: RegExp = VFIO_LINK) {
     this.directory = directory;
     this.vfioLink = vfioLink;
@@ -152,7 +177,7 @@ export class ProcessWatch implements ProcessEvents {
 
   /** Attached processes that still run. */
   running(): number[] {
-    return [...this.attachedPids].filter(processAlive);
+    return [...this.attachedPids].flatMap((pid) => this.hostPid(pid) ?? []).filter(processAlive);
   }
 
   /**
@@ -179,9 +204,41 @@ export class ProcessWatch implements ProcessEvents {
 
   /** Whether a ring's owner can still write: its thread lives, and its image has not been replaced by an exec. */
   ownerAlive(pid: number, tid: number, process: number): boolean {
-    if (!threadAlive(pid, tid)) return false;
     const file = readProcessFile(this.directory, pid);
+    if (this.isForeign(file) ? !this.foreignThreadAlive(pid, tid) : !threadAlive(pid, tid)) return false;
     return file === undefined || file.process <= process;
+  }
+
+  /**
+   * The pid in our namespace of an attached process, which told the one that it has in its own; undefined when it is in
+   * another namespace and gone.
+   */
+  hostPid(pid: number): number | undefined {
+    const file = readProcessFile(this.directory, pid);
+    if (!this.isForeign(file)) return pid;
+    const key = `${file.pidNamespace}:${pid}:${file.started}`;
+    const known = this.foreign.get(key);
+    if (known !== undefined) return known;
+    const found = names('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .find(
+        (name) => pidNamespaceOf(Number(name)) === file.pidNamespace && innerPid(`/proc/${name}`) === pid,
+      );
+    if (found === undefined) return undefined;
+    this.foreign.set(key, Number(found));
+    return Number(found);
+  }
+
+  private isForeign(file: ProcessFile | undefined): file is ProcessFile {
+    return file !== undefined && file.pidNamespace !== 0n && file.pidNamespace !== this.ownNamespace;
+  }
+
+  private foreignThreadAlive(pid: number, tid: number): boolean {
+    const host = this.hostPid(pid);
+    if (host === undefined) return false;
+    return names(`/proc/${host}/task`).some(
+      (task) => innerPid(`/proc/${host}/task/${task}`) === tid && threadAlive(host, Number(task)),
+    );
   }
 
   /**
@@ -190,7 +247,9 @@ export class ProcessWatch implements ProcessEvents {
    */
   scan(): void {
     this.findDescendants();
-    for (const pid of new Set([...this.descendants, ...this.attachedPids])) {
+    const fileOf = new Map<number, number>();
+    for (const attached of this.attachedPids) fileOf.set(this.hostPid(attached) ?? attached, attached);
+    for (const pid of new Set([...this.descendants, ...fileOf.keys()])) {
       for (const fd of names(`/proc/${pid}/fd`).slice(0, SCAN_MAX)) {
         let link: string;
         try {
@@ -200,7 +259,7 @@ export class ProcessWatch implements ProcessEvents {
         }
         if (!this.vfioLink.test(link)) continue;
         const key = `${pid}:${fd}`;
-        if (isKnownDescriptor(this.directory, pid, Number(fd))) {
+        if (isKnownDescriptor(this.directory, fileOf.get(pid) ?? pid, Number(fd))) {
           this.suspects.delete(key);
         } else if (this.suspects.get(key) === link) {
           if (!this.unseen.has(key)) this.unseen.set(key, `pid ${pid}${nameOf(pid)} fd ${fd} ${link}`);
@@ -236,7 +295,7 @@ export class ProcessWatch implements ProcessEvents {
     for (const [pid, process] of last) {
       const ending = pid === this.mainPid && main !== undefined ? main : this.endings.get(process);
       if (ending !== undefined) found.push({ process, ...ending });
-      else if (!processAlive(pid)) found.push({ process, exitStatus: -1, signal: 0 });
+      else if (!processAlive(this.hostPid(pid) ?? 0)) found.push({ process, exitStatus: -1, signal: 0 });
     }
     return found.sort((a, b) => a.process - b.process);
   }

@@ -108,6 +108,18 @@ void shim_attach_session(void)
 	__atomic_store_n(&shim_session.mode, SHIM_RECORDING, __ATOMIC_RELEASE);
 }
 
+/* /proc/self/ns/pid is "pid:[4026531836]". */
+static uint64_t pid_namespace(void)
+{
+	char link[40];
+	long length = raw3(SYS_readlink, (long)"/proc/self/ns/pid", (long)link, sizeof(link));
+	uint64_t inode = 0;
+
+	for (long at = 5; at < length && link[at] >= '0' && link[at] <= '9'; at++)
+		inode = inode * 10 + (uint64_t)(link[at] - '0');
+	return inode;
+}
+
 static void write_header(int file, uint32_t attached)
 {
 	struct vfiotape_process header = {
@@ -118,6 +130,7 @@ static void write_header(int file, uint32_t attached)
 		.attached = attached,
 		.started = shim_process.started,
 		.unseen = shim_process.unseen,
+		.pid_namespace = pid_namespace(),
 	};
 
 	if (!shim_may_write(sizeof(header)) || raw_pwrite(file, &header, sizeof(header), 0) != sizeof(header))
