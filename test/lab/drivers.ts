@@ -99,6 +99,33 @@ function testpmd(
   };
 }
 
+/**
+ * A fixed number of packets through a forwarding loop: what port 0 sends first goes to port 1's address; port 1 sends it back out
+ * to nobody's address, and port 0, not promiscuous, drops that. Two ports that forward to each other would never end.
+ */
+function forwarding(name: string): Driver {
+  const one = testpmd(name, 'e1000e', ['--huge-unlink', '-m', '64'], 128);
+  const changed = new Map([
+    ['--burst=8', '--burst=16'],
+    ['--forward-mode=rxonly', '--forward-mode=mac'],
+  ]);
+  return {
+    ...one,
+    command: [
+      ...one.command.map((word) => changed.get(word) ?? word),
+      '--port-topology=loop',
+      '--eth-peer=0,52:54:00:00:01:01',
+      '--eth-peer=1,52:54:00:00:01:99',
+    ],
+    dialogue: ['set promisc all off', 'start tx_first 8', 3, 'stop', 'show port stats all', 'quit'],
+    expect: [
+      /forward statistics for port 0[^\n]*\n *RX-packets: 0 .*\n *TX-packets: 128 /i,
+      /forward statistics for port 1[^\n]*\n *RX-packets: 128 .*\n *TX-packets: 256 /i,
+      /Bye\.\.\./,
+    ],
+  };
+}
+
 function edu(name: string, kernel: KernelName, options: readonly string[]): Driver {
   return {
     name: `edu/${name}`,
@@ -131,6 +158,12 @@ function nestedQemu(name: string, kernel: KernelName, objects: readonly string[]
   };
 }
 
+/** The same guest on /dev/kvm, by emulated SVM: what the device's BAR is mapped into is a KVM memory slot. */
+function nestedKvm(name: string): Driver {
+  const nested = nestedQemu(name, 'stock', [], `vfio-pci,host=${devices.nvme.bdfs[0]}`);
+  return { ...nested, command: nested.command.map((word) => (word === 'tcg' ? 'kvm' : word)) };
+}
+
 /** The drivers of the default lab, in the order in which they run in one guest. */
 export const drivers: readonly Driver[] = [
   edu('group', 'stock', []),
@@ -161,7 +194,9 @@ export const drivers: readonly Driver[] = [
   testpmd('e1000e', 'e1000e', ['--huge-unlink', '-m', '64'], 128),
   testpmd('virtio-net', 'virtioNet', ['--huge-unlink', '-m', '64'], 128),
   testpmd('e1000e-no-huge', 'e1000e', ['--no-huge', '-m', '64'], 0),
+  forwarding('forward'),
   edu('cdev', 'vfio', ['--cdev']),
+  nestedKvm('nested-kvm'),
 ];
 
 const blkio = `driver=virtio-blk-vfio-pci,path=/sys/bus/pci/devices/${devices.virtioBlk.bdfs[0]},cache.direct=on`;

@@ -4,8 +4,11 @@ import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
-/** The guest's root is the host's; the initrd only has to get there, and to know VFIO and the disk. */
-const wantedModules = ['virtio_pci', '9pnet_virtio', '9p', 'overlay', 'nvme', 'vfio_iommu_type1', 'vfio_pci'];
+/** The guest's root is the host's; the initrd only has to get there, and to know VFIO, the disk and KVM. */
+const wantedModules = [
+  ...['virtio_pci', '9pnet_virtio', '9p', 'overlay'],
+  ...['nvme', 'vfio_iommu_type1', 'vfio_pci', 'kvm_amd'],
+];
 
 interface Entry {
   readonly path: string;

@@ -38,7 +38,8 @@ export function findKernel(name: KernelName): Kernel | Missing {
         name,
         image,
         modules: version === undefined ? undefined : join(trees, version),
-        title: existsSync(file) ? readFileSync(file, 'utf8').trim() : image,
+        // After the name: what was taken from it.
+        title: (existsSync(file) ? readFileSync(file, 'utf8').trim().split(' ')[0] : undefined) ?? image,
       };
     }
     case 'vfio': {
