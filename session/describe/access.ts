@@ -61,6 +61,9 @@ function describeRegionTransfer(device: DeviceState, place: RegionPlace, event: 
   if (narrow) {
     text += valueText(device, place.index, offset, count, value);
     if (event.errno === 0 && event.op !== count) text += ` (${event.result} of ${event.op} bytes)`;
+  } else if ((event.flags & EventFlag.INTENT) !== 0) {
+    // Its thread died in it: the result that the record has is nobody's answer.
+    text += ` ${event.op} bytes, did not return`;
   } else {
     text +=
       event.errno === 0 && event.op !== count
