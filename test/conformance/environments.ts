@@ -6,9 +6,18 @@ import type { DeviceSlot } from '../../replayer/kernel/topology.js';
 import { parseVariant } from '../../replayer/kernel/variant.js';
 
 /** The first list is in code (probe*.ts, probe/*.c), the others are the files of questions/. */
-export type Questions = 'first' | 'type1' | 'device' | 'vectors' | 'iommufd' | 'cdev';
+export type Questions =
+  | 'first'
+  | 'type1'
+  | 'device'
+  | 'vectors'
+  | 'iommufd'
+  | 'cdev'
+  | 'hot-reset'
+  | 'noiommu';
 
-export type DeviceKind = 'edu' | 'nvme' | 'e1000e' | 'e1000' | 'virtio-net';
+/** `nvme-port`: behind a root port. */
+export type DeviceKind = 'edu' | 'nvme' | 'nvme-port' | 'e1000e' | 'e1000' | 'virtio-net';
 
 /** One device under one kernel. */
 export interface Environment {
@@ -29,6 +38,7 @@ export function answersFile({ kernel, device }: Environment, questions: Question
 const BDFS: Readonly<Record<DeviceKind, string>> = {
   edu: '0000:00:0a.0',
   nvme: '0000:00:03.0',
+  'nvme-port': '0000:01:00.0',
   e1000e: '0000:00:04.0',
   e1000: '0000:00:06.0',
   'virtio-net': '0000:00:08.0',
@@ -62,10 +72,14 @@ export const ENVIRONMENTS: readonly Environment[] = [
     'cdev',
   ]),
   environment('intel-6.12', '', 'nvme', 1, nvme, ['first', 'device', 'vectors', 'cdev']),
+  environment('intel-6.12', '', 'nvme-port', 9, nvme, ['hot-reset']),
   environment('intel-6.12', '', 'e1000e', 2, e1000e, ['first', 'device', 'vectors', 'cdev']),
   environment('intel-6.12', '', 'e1000', 4, e1000, ['first', 'device', 'cdev']),
   environment('intel-6.12', '', 'virtio-net', 5, virtioNet, ['first', 'device', 'vectors', 'cdev']),
-  environment('noiommu-6.12', 'iommu=none,noiommu=on', 'edu', 5, () => edu(0xfe90_0000), ['first']),
+  environment('noiommu-6.12', 'iommu=none,noiommu=on', 'edu', 5, () => edu(0xfe90_0000), [
+    'first',
+    'noiommu',
+  ]),
   environment('amd-6.12', 'iommu=amd', 'edu', 4, () => edu(0xfe90_0000), [
     'first',
     'type1',

@@ -126,6 +126,7 @@ class Script {
   #path(word: string): string {
     const { nodes } = this.#kernel;
     if (word === 'group') return nodes.find((node) => /^\/dev\/vfio\/\d+$/.test(node)) ?? '';
+    if (word === 'noiommu') return nodes.find((node) => node.startsWith('/dev/vfio/noiommu-')) ?? '';
     if (word === 'node') return nodes.find((node) => node.startsWith('/dev/vfio/devices/')) ?? '';
     return word;
   }

@@ -91,7 +91,7 @@ static void sysfs_name(const char *entry, char *name, size_t size)
 	closedir(directory);
 }
 
-/* open VARIABLE PATH: group and node stand for the device's own. */
+/* open VARIABLE PATH: group, noiommu and node stand for the device's own. */
 static const char *ask_open(char **words)
 {
 	char path[PATH_MAX], name[64];
@@ -100,6 +100,9 @@ static const char *ask_open(char **words)
 	if (strcmp(words[2], "group") == 0) {
 		sysfs_name("iommu_group", name, sizeof(name));
 		snprintf(path, sizeof(path), "/dev/vfio/%s", name);
+	} else if (strcmp(words[2], "noiommu") == 0) {
+		sysfs_name("iommu_group", name, sizeof(name));
+		snprintf(path, sizeof(path), "/dev/vfio/noiommu-%s", name);
 	} else if (strcmp(words[2], "node") == 0) {
 		sysfs_name("vfio-dev", name, sizeof(name));
 		snprintf(path, sizeof(path), "/dev/vfio/devices/%s", name);
