@@ -32,7 +32,7 @@ extern __thread struct ring_thread *ring_tls __attribute__((tls_model("initial-e
 /*
  * Some thread uses the ring of another: clone(2) with CLONE_VM and without CLONE_SETTLS gave it the other's TLS. Set before
  * the first such child exists, and for good. Until then a ring has one writer, and its handlers: no `lock`, which would
- * wait for all stores before it (6 ns of the 12 of a reservation).
+ * wait for all stores before it.
  */
 extern uint32_t ring_shared __attribute__((visibility("hidden")));
 
