@@ -17,6 +17,8 @@ ALWAYS_INLINE bool watcher_watching(void)
 #define mmio_touches(address, length) false
 #define mmio_mmap(address, length, prot, flags, fd, offset, region) ((void)(region), -ENODEV)
 #define mmio_simulated_mmap(address, length, prot, flags, inode, offset, object) (-ENODEV)
+#define mmio_is_simulated(address, length) false
+#define mmio_simulated_io(number, fd, buffer, count, offset) (-EFAULT)
 #define mmio_munmap(address, length) (-ENODEV)
 #define mmio_mprotect(address, length, prot) (-ENODEV)
 #define mmio_mremap(old, old_length, new_length, flags, wanted) (-ENODEV)

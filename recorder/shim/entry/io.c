@@ -402,6 +402,12 @@ off64_t recorded_lseek(union object_entry entry, int fd, off64_t offset, int whe
 
 /* --- the entry points --------------------------------------------------------------------------------------------- */
 
+/* On any other descriptor; a buffer in a simulated BAR is nothing that the kernel could read or write. */
+#define BOUNCED(number, fd, buffer, count, offset, call)                                                               \
+	(watcher_watching() && mmio_is_simulated((uint64_t)(buffer), count)                                            \
+		 ? LIBC_RESULT(mmio_simulated_io(number, fd, (uint64_t)(buffer), count, offset))                        \
+		 : (call))
+
 #define IF_IO(fd, call)                                                                                                \
 	union object_entry entry = object_of(fd);                                                                      \
                                                                                                                        \
@@ -411,25 +417,27 @@ off64_t recorded_lseek(union object_entry entry, int fd, off64_t offset, int whe
 EXPORT ssize_t read(int fd, void *buffer, size_t count)
 {
 	IF_IO(fd, recorded_read(entry, fd, buffer, count, ORIGIN));
-	return REAL(read)(fd, watcher_pointer(buffer, count), count);
+	return BOUNCED(SYS_read, fd, buffer, count, 0, REAL(read)(fd, watcher_pointer(buffer, count), count));
 }
 
 EXPORT ssize_t write(int fd, const void *buffer, size_t count)
 {
 	IF_IO(fd, recorded_write(entry, fd, buffer, count, ORIGIN));
-	return REAL(write)(fd, watcher_pointer(buffer, count), count);
+	return BOUNCED(SYS_write, fd, buffer, count, 0, REAL(write)(fd, watcher_pointer(buffer, count), count));
 }
 
 EXPORT ssize_t pread64(int fd, void *buffer, size_t count, off64_t offset)
 {
 	IF_IO(fd, plain_pread64(fd, buffer, count, offset, CALL_SITE, entry.word));
-	return REAL(pread64)(fd, watcher_pointer(buffer, count), count, offset);
+	return BOUNCED(SYS_pread64, fd, buffer, count, offset,
+		       REAL(pread64)(fd, watcher_pointer(buffer, count), count, offset));
 }
 
 EXPORT ssize_t pwrite64(int fd, const void *buffer, size_t count, off64_t offset)
 {
 	IF_IO(fd, plain_pwrite64(fd, buffer, count, offset, CALL_SITE, entry.word));
-	return REAL(pwrite64)(fd, watcher_pointer(buffer, count), count, offset);
+	return BOUNCED(SYS_pwrite64, fd, buffer, count, offset,
+		       REAL(pwrite64)(fd, watcher_pointer(buffer, count), count, offset));
 }
 
 EXPORT ssize_t __read(int fd, void *buffer, size_t count) __attribute__((alias("read")));
@@ -447,7 +455,8 @@ EXPORT ssize_t __read_chk(int fd, void *buffer, size_t count, size_t size)
 
 	if (unlikely((entry.fd.flags & OBJECT_IO) && count <= size))
 		return recorded_read(entry, fd, buffer, count, ORIGIN);
-	return REAL(__read_chk)(fd, watcher_pointer(buffer, count), count, size);
+	return BOUNCED(SYS_read, fd, buffer, count, 0,
+		       REAL(__read_chk)(fd, watcher_pointer(buffer, count), count, size));
 }
 
 EXPORT ssize_t __pread64_chk(int fd, void *buffer, size_t count, off64_t offset, size_t size)
@@ -456,7 +465,8 @@ EXPORT ssize_t __pread64_chk(int fd, void *buffer, size_t count, off64_t offset,
 
 	if (unlikely((entry.fd.flags & OBJECT_IO) && count <= size))
 		return recorded_pread(entry, fd, buffer, count, offset, ORIGIN);
-	return REAL(__pread64_chk)(fd, watcher_pointer(buffer, count), count, offset, size);
+	return BOUNCED(SYS_pread64, fd, buffer, count, offset,
+		       REAL(__pread64_chk)(fd, watcher_pointer(buffer, count), count, offset, size));
 }
 
 EXPORT ssize_t __pread_chk(int fd, void *buffer, size_t count, off_t offset, size_t size)
@@ -485,10 +495,13 @@ long reaching_syscall(long number, long a, long b, long c, long d, long e, long 
 {
 	struct iovec room[VECTOR_ROOM];
 
-	if (number == SYS_read || number == SYS_write || number == SYS_pread64 || number == SYS_pwrite64)
+	if (number == SYS_read || number == SYS_write || number == SYS_pread64 || number == SYS_pwrite64) {
+		if (watcher_watching() && mmio_is_simulated((uint64_t)b, (size_t)c))
+			return LIBC_RESULT(mmio_simulated_io(number, (int)a, (uint64_t)b, (size_t)c, d));
 		b = (long)watcher_pointer((void *)b, (size_t)c);
-	else if (number != SYS_lseek)
+	} else if (number != SYS_lseek) {
 		b = (long)reachable((const struct iovec *)b, (int)c, room);
+	}
 	return LIBC_RESULT(raw6(number, a, b, c, d, e, f));
 }
 

@@ -96,6 +96,13 @@ long mmio_mmap(uint64_t address, size_t length, int prot, int flags, int fd, uin
  */
 long mmio_simulated_mmap(uint64_t address, size_t length, int prot, int flags, uint64_t inode, uint64_t offset,
 			 uint32_t object);
+/* Does the range touch a simulated BAR? */
+bool mmio_is_simulated(uint64_t address, size_t length);
+/*
+ * read, write, pread64 or pwrite64 with a buffer that lies in one: the bytes go by way of memory that the kernel can reach.
+ * `offset` matters to the latter two.
+ */
+long mmio_simulated_io(long number, int fd, uint64_t buffer, size_t count, int64_t offset);
 /*
  * The others. `mmio_touches` is the fast answer to "could this range matter to the watcher" (a watched mapping, a
  * patched site, or memory of the watcher's own); only when it is true need the rest be called.

@@ -415,3 +415,44 @@ long mmio_simulated_mmap(uint64_t address, size_t length, int prot, int flags, u
 	}
 	return mapped;
 }
+
+/* --- buffers of system calls ------------------------------------------------------------------------------------------------- */
+
+#define BOUNCE_MAX (1u << 20)
+
+bool mmio_is_simulated(uint64_t address, size_t length)
+{
+	return simulating() && mmio_is_watched(address, length);
+}
+
+static bool bounce_load(void *to, uint64_t from, size_t length)
+{
+	struct mmio_fault fault;
+
+	return mmio_simulated_load(from, to, length, &fault);
+}
+
+static bool bounce_store(uint64_t to, const void *from, size_t length)
+{
+	struct mmio_fault fault;
+
+	return mmio_simulated_store(to, from, length, &fault);
+}
+
+long mmio_simulated_io(long number, int fd, uint64_t buffer, size_t count, int64_t offset)
+{
+	bool writes = number == SYS_write || number == SYS_pwrite64;
+	size_t length = count < BOUNCE_MAX ? count : BOUNCE_MAX;
+	void *bounce = raw_mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long result = -EFAULT;
+
+	if (raw_failed((long)bounce))
+		return (long)bounce;
+	if (!writes || bounce_load(bounce, buffer, length)) {
+		result = raw4(number, fd, (long)bounce, (long)length, offset);
+		if (!writes && result > 0 && !bounce_store(buffer, bounce, (size_t)result))
+			result = -EFAULT;
+	}
+	raw_munmap(bounce, length);
+	return result;
+}

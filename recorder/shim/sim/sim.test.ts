@@ -7,8 +7,10 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 
 import { packageRoot } from '../../../abi/package-root.js';
+import { MmioMode, ObjectKind, RecordKind } from '../../../abi/wire/record.js';
 import { SIM_VARIABLE } from '../../../abi/wire/sim.js';
-import { TestServer } from './test/server.js';
+import { RawSession } from '../test/raw-session.js';
+import { REFUSED_FROM, TestServer } from './test/server.js';
 
 const work = mkdtempSync(join(tmpdir(), 'vfiotape-sim-'));
 const driver = join(work, 'driver');
@@ -28,16 +30,22 @@ interface Outcome {
   readonly errors: string;
 }
 
-async function drive(scenario: string): Promise<Outcome> {
+async function drive(scenario: string, session?: RawSession): Promise<Outcome> {
   const server = new TestServer();
   await server.start();
   try {
     return await new Promise<Outcome>((resolve) => {
-      const shim = join(packageRoot(), 'build/libvfiotape.so');
-      const env = { PATH: process.env['PATH'], LD_PRELOAD: shim, [SIM_VARIABLE]: server.directory };
+      const env = {
+        PATH: process.env['PATH'],
+        LD_PRELOAD: join(packageRoot(), 'build/libvfiotape.so'),
+        [SIM_VARIABLE]: server.directory,
+        ...(session === undefined ? {} : { VFIOTAPE_SESSION: session.directory }),
+      };
       const child = spawn(driver, [scenario], { env, stdio: ['ignore', 'inherit', 'pipe'] });
       let errors = '';
-      child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
+      child.stderr.setEncoding('utf8').on('data', (text: string) => {
+        errors += text;
+      });
       child.on('close', (status, signal) => resolve({ status, signal, errors }));
     });
   } finally {
@@ -62,7 +70,59 @@ for (const [scenario, title] of Object.entries(SCENARIOS)) {
   test(title, async () => {
     assert.deepEqual(await drive(scenario), { status: 0, signal: null, errors: '' });
   });
+  test(`${title}: recorded`, async () => {
+    for (const mmioMode of [MmioMode.PATCH, MmioMode.OFF]) {
+      const session = new RawSession({ mmioMode });
+      try {
+        assert.deepEqual(await drive(scenario, session), { status: 0, signal: null, errors: '' });
+        const recorded = session.records().some(({ kind }) => kind === RecordKind.LOAD);
+        if (mmioMode === MmioMode.OFF) assert.ok(!recorded, 'unasked');
+      } finally {
+        session.remove();
+      }
+    }
+  });
 }
+
+test('what is recorded is what would be on hardware', async () => {
+  const session = new RawSession({ mmioMode: MmioMode.PATCH });
+  try {
+    assert.equal((await drive('registers', session)).status, 0);
+    const records = session.records();
+    const opened = records.filter(({ kind }) => kind === RecordKind.OPEN);
+    assert.deepEqual(
+      opened.map(({ fd, segments }) => [fd, segments[0]?.data.toString(), segments[1]?.data.readUInt32LE(0)]),
+      [
+        [3, '/dev/vfio/vfio', ObjectKind.CONTAINER],
+        [4, '/dev/vfio/7', ObjectKind.GROUP],
+      ],
+    );
+    const born = records.find(({ kind, op }) => kind === RecordKind.IOCTL && op === 0x3b6a);
+    assert.equal(born?.result, 5n);
+    const kind = born?.segments.at(-1)?.data;
+    assert.equal(kind?.readUInt32LE(0), ObjectKind.DEVICE);
+    const accesses = records.filter(
+      (record) => record.kind >= RecordKind.LOAD && record.kind <= RecordKind.UPDATE,
+    );
+    assert.ok(accesses.every(({ object }) => object === kind?.readUInt32LE(4)));
+    const first = accesses
+      .slice(0, 4)
+      .map(({ kind, offset, value, op }) => [kind, offset, value, op & 0xffff]);
+    assert.deepEqual(first, [
+      [RecordKind.STORE, 4n, 0x12345678n, 4 << 8],
+      [RecordKind.LOAD, 4n, 0x12345678n, 4 << 8],
+      [RecordKind.LOAD, 6n, 0x1234n, 2 << 8],
+      [RecordKind.LOAD, 4n, 0x78n, 1 << 8],
+    ]);
+    const refused = accesses.filter(({ offset }) => offset >= BigInt(REFUSED_FROM));
+    assert.deepEqual(
+      refused.map(({ errno }) => errno),
+      [14],
+    );
+  } finally {
+    session.remove();
+  }
+});
 
 test('an image after exec knows what it inherited, though its environment was cleared', async () => {
   assert.deepEqual(await drive('execs'), { status: 0, signal: null, errors: '' });

@@ -140,6 +140,7 @@ static void registers(void)
 	struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO };
 	volatile uint8_t *bar;
 	unsigned char back[16];
+	int pipes[2];
 
 	set_up();
 	CHECK(FAILS((long)mmap(NULL, 65536, PROT_READ, MAP_SHARED, device, 0), EINVAL));
@@ -153,6 +154,11 @@ static void registers(void)
 	memcpy((void *)(bar + 64), "a string that is longer than any register", 42);
 	CHECK(!memcmp((const void *)(bar + 64), "a string that is longer than any register", 42));
 	CHECK(pread(device, back, 16, 64) == 16 && !memcmp(back, "a string that is", 16));
+	/* System calls that are given a pointer into it. */
+	CHECK(!pipe(pipes) && write(pipes[1], (const void *)(bar + 64), 8) == 8 && read(pipes[0], back, 8) == 8);
+	CHECK(!memcmp(back, "a string", 8));
+	CHECK(write(pipes[1], "12345678", 8) == 8 && syscall(SYS_read, pipes[0], bar + 128, 8ul) == 8);
+	CHECK(!memcmp((const void *)(bar + 128), "12345678", 8));
 	/* What the device refuses is the driver's SIGBUS, what the mapping doesn't allow its SIGSEGV. */
 	CHECK(!sigaction(SIGBUS, &action, NULL) && !sigaction(SIGSEGV, &action, NULL));
 	if (!sigsetjmp(out, 1)) {
