@@ -162,7 +162,7 @@ long sim_receive(int fd, void *to, size_t length)
 	size_t done = 0;
 
 	while (done < length) {
-		long got = raw6(SYS_recvfrom, fd, (long)((char *)to + done), (long)(length - done), MSG_WAITALL, 0, 0);
+		long got = raw6(SYS_recvfrom, fd, (long)to + (long)done, (long)(length - done), MSG_WAITALL, 0, 0);
 
 		if (got == -EINTR)
 			continue;
