@@ -140,6 +140,21 @@ function edu(name: string, kernel: KernelName, options: readonly string[]): Driv
   };
 }
 
+/** Ours to read: unlike QEMU's driver it enables MSI-X before the controller, and waits for each interrupt. */
+function exampleNvme(name: string, kernel: KernelName, options: readonly string[]): Driver {
+  return {
+    name: `example/${name}`,
+    kernel,
+    device: 'nvme',
+    command: ['$build/examples/nvme', '--irq', 'msix', ...options, devices.nvme.bdfs[0]],
+    seconds: 180,
+    status: 0,
+    expect: [/interrupts: 13/, /read back and equal; the old blocks are there again/],
+    volatile: [],
+    version: ['echo', 'examples/nvme'],
+  };
+}
+
 /** Boots the disk that the NVMe controller drives: the guest's guest has it passed through. */
 function nestedQemu(name: string, kernel: KernelName, objects: readonly string[], device: string): Driver {
   return {
@@ -195,6 +210,7 @@ export const drivers: readonly Driver[] = [
   testpmd('virtio-net', 'virtioNet', ['--huge-unlink', '-m', '64'], 128),
   testpmd('e1000e-no-huge', 'e1000e', ['--no-huge', '-m', '64'], 0),
   forwarding('forward'),
+  exampleNvme('nvme', 'stock', []),
   edu('cdev', 'vfio', ['--cdev']),
   nestedKvm('nested-kvm'),
 ];

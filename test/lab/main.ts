@@ -71,12 +71,13 @@ function groupDrivers(wanted: readonly Driver[]): { readonly groups: Group[]; re
   return { groups: [...groups.values()], notRun };
 }
 
-/** The edu program, and the boot sector of the disks. */
+/** The programs of examples/, and the boot sector of the disks. */
 function buildPrograms(directory: string): Uint8Array {
   const root = packageRoot();
-  execFileSync('make', ['-s', '-C', join(root, 'examples/edu'), `OUT=${join(root, 'build/examples')}`], {
-    stdio: 'inherit',
-  });
+  for (const example of ['edu', 'nvme']) {
+    const place = join(root, 'examples', example);
+    execFileSync('make', ['-s', '-C', place, `OUT=${join(root, 'build/examples')}`], { stdio: 'inherit' });
+  }
   const object = join(directory, 'boot-sector.o');
   const image = join(directory, 'boot-sector');
   execFileSync('as', ['--32', '-o', object, join(root, 'test/lab/guest/boot-sector.S')]);
