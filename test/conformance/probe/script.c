@@ -87,7 +87,7 @@ static void sysfs_name(const char *entry, char *name, size_t size)
 		bad("the device has no", entry);
 	while ((found = readdir(directory)) != NULL && found->d_name[0] == '.')
 		;
-	snprintf(name, size, "%s", found == NULL ? "" : found->d_name);
+	snprintf(name, size, "%.63s", found == NULL ? "" : found->d_name);
 	closedir(directory);
 }
 
