@@ -292,6 +292,19 @@ static void find_address(const ZydisDecodedInstruction *in, const ZydisDecodedOp
 			insn->base_is_operand = 1;
 }
 
+static bool is_masked_store(const ZydisDecodedInstruction *in)
+{
+	switch (in->mnemonic) {
+	case ZYDIS_MNEMONIC_MASKMOVDQU: case ZYDIS_MNEMONIC_VMASKMOVDQU: case ZYDIS_MNEMONIC_MASKMOVQ:
+	case ZYDIS_MNEMONIC_VMASKMOVPS: case ZYDIS_MNEMONIC_VMASKMOVPD:
+	case ZYDIS_MNEMONIC_VPMASKMOVD: case ZYDIS_MNEMONIC_VPMASKMOVQ:
+		return true;
+	default:
+		return in->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && in->avx.mask.reg > ZYDIS_REGISTER_K0 &&
+		       in->avx.mask.reg <= ZYDIS_REGISTER_K7;
+	}
+}
+
 /* xlat, maskmovdqu, cmps, scas: stepped, and recorded with what is known of their operand. */
 static void note_implicit(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *operands, struct mmio_insn *insn)
 {
@@ -319,6 +332,7 @@ void mmio_decode(const uint8_t bytes[16], size_t available, struct mmio_insn *in
 	insn->length = in.length;
 	insn->class = CLASS_STEP;
 	find_raw(&in, insn);
+	insn->masked = is_masked_store(&in);
 	memory = find_memory(&in, operands, insn, &plain);
 	if (is_string(&in, insn)) {
 		insn->class = insn->address32 || in.attributes & (ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS)

@@ -114,6 +114,7 @@ struct mmio_insn {
 	uint8_t inverse;      /* a 32-byte move: opcode of the store that undoes it, else 0 */
 	uint8_t repeat;       /* strings: rep, repe or repne */
 	uint8_t string_op;    /* 'm', 's', 'l' */
+	uint8_t masked;       /* a store that may leave bytes of its operand as they are */
 	uint8_t base_is_operand; /* the base register is also read or written as it is */
 	uint8_t actions;      /* 1 reads, 2 writes the memory operand */
 	uint32_t used;        /* general registers that are operands */

@@ -32,6 +32,7 @@ static __thread struct {
 	struct mmio_site *site; /* NULL: nothing under way */
 	struct borrowed borrowed;
 	uint64_t before;        /* what the driver had in it */
+	bool again;             /* a masked store is executed on two backgrounds: what is the same on both was written */
 	uint64_t address;
 	uint64_t mask;
 	struct mmio_access access;
@@ -158,6 +159,13 @@ static bool is_bit_string(const struct mmio_insn *insn)
 	return opcode == 0xa3 || opcode == 0xab || opcode == 0xb3 || opcode == 0xbb;
 }
 
+/* maskmovdqu, maskmovq: to where rdi points. */
+static bool is_maskmov(const struct mmio_insn *insn)
+{
+	return insn->modrm_at != 0xff && insn->bytes[insn->modrm_at] >> 6 == 3 && insn->masked &&
+	       insn->bytes[insn->modrm_at - 1] == 0xf7;
+}
+
 static bool is_xlat(const struct mmio_insn *insn)
 {
 	return insn->modrm_at == 0xff && insn->length && insn->bytes[insn->length - 1] == 0xd7;
@@ -173,6 +181,11 @@ static uint64_t operand_of(const struct mmio_insn *insn, uint64_t site, const gr
 		borrowed->reg = 3;
 		borrowed->during = scratch.data - (uint8_t)registers[REG_RAX];
 		return (uint64_t)registers[REG_RBX] + (uint8_t)registers[REG_RAX];
+	}
+	if (is_maskmov(insn)) {
+		borrowed->reg = 7;
+		borrowed->during = scratch.data;
+		return (uint64_t)registers[REG_RDI];
 	}
 	if (is_bit_string(insn)) {
 		uint8_t modrm = insn->bytes[insn->modrm_at], rex = insn->rex_at != 0xff ? insn->bytes[insn->rex_at] : 0;
@@ -194,7 +207,7 @@ static uint8_t reencode(const struct mmio_insn *insn, uint64_t at, uint8_t out[C
 	uint8_t from = 0, length = 0, tail, modrm;
 	int32_t displacement;
 
-	if (is_xlat(insn)) {
+	if (is_xlat(insn) || is_maskmov(insn)) {
 		copy_bytes(out, insn->bytes, insn->length);
 		return insn->segment || insn->address32 ? 0 : insn->length;
 	}
@@ -280,6 +293,12 @@ static uint64_t first_bytes(unsigned int width)
 	return value;
 }
 
+static void fill(uint8_t byte, unsigned int width)
+{
+	for (unsigned int i = 0; i < width; i++)
+		((volatile uint8_t *)scratch.data)[i] = byte;
+}
+
 /* `prot` as in mmap: what the driver asked for when it mapped, or since. */
 bool mmio_simulated_allows(const struct mmio_range *range, unsigned int actions)
 {
@@ -302,6 +321,7 @@ bool mmio_simulated_begin(struct mmio_site *site, uint64_t touched, ucontext_t *
 	if (!mmio_simulated_allows(range, insn->actions) || (insn->aligned && address & (insn->width - 1u)))
 		return deny(fault, SEGV_ACCERR, touched);
 	now.access = (struct mmio_access){
+		.flags = insn->masked && insn->actions == 2 ? VFIOTAPE_FLAG_UNKNOWN : 0,
 		.range = range, .address = address, .site = site->address, .width = insn->width, .form = insn->form,
 		.tier = site->tier,
 		.kind = insn->actions == 3 ? VFIOTAPE_UPDATE : insn->actions == 2 ? VFIOTAPE_STORE : VFIOTAPE_LOAD,
@@ -319,6 +339,9 @@ bool mmio_simulated_begin(struct mmio_site *site, uint64_t touched, ucontext_t *
 		now.access.value = now.access.result = first_bytes(insn->width);
 	}
 	now.site = site;
+	now.again = insn->actions == 2 && insn->masked;
+	if (now.again)
+		fill(0x55, insn->width);
 	now.address = address;
 	now.borrowed = borrowed;
 	if (borrowed.reg != REG_NONE) {
@@ -348,17 +371,53 @@ static void back(ucontext_t *context)
 	now.site = NULL;
 }
 
+static uint8_t first_outcome[OPERAND_MAX + 1]; /* under mmio_wiped.stepping */
+
+/* Only what it wrote, in pieces without a hole. */
+static bool store_masked(unsigned int width, struct mmio_fault *fault)
+{
+	const uint8_t *second = (const uint8_t *)scratch.data;
+
+	for (unsigned int from = 0, to; from < width; from = to) {
+		to = from + 1;
+		if (first_outcome[from] != second[from])
+			continue;
+		while (to < width && first_outcome[to] == second[to])
+			to++;
+		if (!mmio_simulated_store(now.address + from, second + from, to - from, fault))
+			return false;
+	}
+	return true;
+}
+
+/* Once more, on the other background. */
+static bool run_again(ucontext_t *context)
+{
+	unsigned int width = now.site->insn.width;
+
+	if (!now.again)
+		return false;
+	now.again = false;
+	copy_bytes(first_outcome, (const void *)scratch.data, width);
+	fill(0xaa, width);
+	context->uc_mcontext.gregs[REG_RIP] = (greg_t)now.site->copy;
+	return true;
+}
+
 bool mmio_simulated_end(ucontext_t *context, struct mmio_fault *fault)
 {
 	uint8_t actions = now.site->insn.actions, width = now.site->insn.width;
-	bool done = true;
+	bool done = true, masked = actions == 2 && now.site->insn.masked;
 
+	if (masked && run_again(context))
+		return true;
 	if (!(actions & 1)) {
 		now.access.value = first_bytes(width);
 		mmio_record_begin(&now.access, &now.slot);
 	}
 	if (actions & 2) {
-		done = mmio_simulated_store(now.address, (const void *)scratch.data, width, fault);
+		done = masked ? store_masked(width, fault) :
+				mmio_simulated_store(now.address, (const void *)scratch.data, width, fault);
 		now.access.value = first_bytes(width);
 	}
 	if (now.access.kind == VFIOTAPE_LOAD)

@@ -186,6 +186,8 @@ static void check_records(const struct form *form, unsigned int offset, int roun
 {
 	unsigned int found = 0, wanted = form->access == NONE ? 0 : form->access == ELEMENTS ? 5 : 1;
 
+	if (strstr(form->name, "mask")) /* where it faults, if at all, is up to its mask */
+		return;
 	for (uint64_t at = from; at < rig_position(); at++) {
 		const struct vfiotape_record *record = rig_record(at);
 

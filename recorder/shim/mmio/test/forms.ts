@@ -199,6 +199,8 @@ add('movsd M, xmm3', 8, 'store', { addressing: few });
 add('bt M, eax', 4, 'stepped', { addressing: [addressing('[rdi]', 7)] });
 add('vpaddd ymm1, ymm2, M', 32, 'stepped', { addressing: few });
 add('movddup xmm1, M', 8, 'stepped', { addressing: few });
+add('vmaskmovps M, ymm2, ymm1', 32, 'stepped', { addressing: few });
+add('vpmaskmovq M, xmm2, xmm1', 16, 'stepped', { addressing: few });
 add('cmpxchg16b M', 16, 'stepped', { addressing: viaRsi, aligned: true });
 add('prefetchw M\n nop', 1, 'none', { addressing: few });
 forms.push({
@@ -236,6 +238,7 @@ forms.push({
   addressing: [addressing('[rdi+rdi]', 7, 0, 7, 1)],
 });
 forms.push({ text: 'xlatb', width: 1, access: 'stepped', addressing: [addressing('', 3)] });
+forms.push({ text: 'maskmovdqu xmm1, xmm2', width: 16, access: 'stepped', addressing: [addressing('', 7)] });
 // Strings: elements of `width`; the rig sets rcx to 5.
 for (const [suffix, width] of [
   ['b', 1],
