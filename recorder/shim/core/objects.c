@@ -47,7 +47,7 @@ static void save_entry(int fd, union object_entry entry)
 	int file;
 
 	/* A forked child that is not attached yet has no file; it writes all entries when it gets one. */
-	if (!shim_process.pid || sim_is_hidden(entry))
+	if (!shim_process.pid || !shim_session.control || sim_is_hidden(entry))
 		return;
 	shim_file_path(path, "/process.", shim_process.pid, 1);
 	file = raw_openat(AT_FDCWD, path, O_WRONLY | O_CLOEXEC, 0);

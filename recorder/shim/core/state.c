@@ -85,6 +85,19 @@ static struct vfiotape_control *open_control(const char *directory)
 	return NULL;
 }
 
+/* Whose descriptors the table's are is known by the pid here, too: see objects_are_ours. */
+static void attach_unrecorded(const char *simulator)
+{
+	if (!simulator) {
+		shim_session.mode = SHIM_PASSIVE;
+		return;
+	}
+	environment_remember(NULL, simulator);
+	if (raw_madvise(&shim_process, sizeof(shim_process), MADV_WIPEONFORK) == 0)
+		shim_process.pid = (uint32_t)raw_getpid();
+	__atomic_store_n(&shim_session.mode, SHIM_SIMULATING, __ATOMIC_RELEASE);
+}
+
 void shim_attach_session(void)
 {
 	const char *directory = environment_session(), *simulator = NULL;
@@ -95,9 +108,7 @@ void shim_attach_session(void)
 		simulator = sim_directory;
 	/* Without wiping, a forked child would write into its parent's rings: rather record nothing. */
 	if (!control || raw_madvise(&shim_process, sizeof(shim_process), MADV_WIPEONFORK) != 0) {
-		if (sim_active)
-			environment_remember(NULL, simulator);
-		shim_session.mode = sim_active ? SHIM_SIMULATING : SHIM_PASSIVE;
+		attach_unrecorded(simulator);
 		return;
 	}
 	memcpy(shim_session.directory, directory, strlen(directory) + 1);

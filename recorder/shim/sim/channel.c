@@ -457,6 +457,8 @@ void sim_in_child(void)
 	struct sim_call call;
 	bool used = false;
 
+	if (shim_session.mode == SHIM_SIMULATING)
+		shim_process.pid = (uint32_t)raw_getpid();
 	for (unsigned int i = 0; i < CHANNELS; i++)
 		used |= channels[i].number != 0;
 	if (!used)

@@ -294,9 +294,15 @@ static void forks(void)
 	usleep(20000);
 	CHECK(ioctl(container, OPEN_FILES) == 2);
 	child = vfork();
-	if (!child)
-		_exit(ioctl(container, VFIO_CHECK_EXTENSION, 3) == 3 ? 0 : 1);
+	if (!child) {
+		int three = ioctl(container, VFIO_CHECK_EXTENSION, 3);
+
+		for (int fd = 3; fd < 4096; fd++)
+			close(fd);
+		_exit(three == 3 ? 0 : 1);
+	}
 	reap(child);
+	CHECK(ioctl(container, VFIO_CHECK_EXTENSION, 4) == 4 && *(volatile uint32_t *)bar == 5);
 	CHECK(ioctl(container, MAPPED_BYTES) == 4096);
 }
 
