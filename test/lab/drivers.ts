@@ -26,6 +26,8 @@ export interface Driver {
   readonly volatile: readonly RegExp[];
   /** Its threads print through one buffer, whenever it is flushed: lines are compared in any order. */
   readonly unordered?: boolean;
+  /** False: its recording is too much like another one's to be kept in traces/corpus. */
+  readonly kept?: false;
   /** The command that prints the driver's version. */
   readonly version: readonly string[];
 }
@@ -111,6 +113,7 @@ function forwarding(name: string): Driver {
   ]);
   return {
     ...one,
+    kept: false,
     command: [
       ...one.command.map((word) => changed.get(word) ?? word),
       '--port-topology=loop',

@@ -27,7 +27,8 @@ export function writeResults(
     writeFileSync(join(root, 'docs/mmio-ground-truth.md'), truthPage(results));
   }
   for (const result of results) {
-    if (result.checks.every(({ trouble }) => trouble === '')) addToCorpus(root, result);
+    if (result.driver.kept !== false && result.checks.every(({ trouble }) => trouble === ''))
+      addToCorpus(root, result);
   }
 }
 
