@@ -14,7 +14,8 @@ export type Questions =
   | 'iommufd'
   | 'cdev'
   | 'hot-reset'
-  | 'noiommu';
+  | 'noiommu'
+  | 'remapping';
 
 /** `nvme-port`: behind a root port. */
 export type DeviceKind = 'edu' | 'nvme' | 'nvme-port' | 'e1000e' | 'e1000' | 'virtio-net';
@@ -82,6 +83,13 @@ export const ENVIRONMENTS: readonly Environment[] = [
   ]),
   environment('amd-6.12', 'iommu=amd', 'edu', 4, () => edu(0xfe90_0000), [
     'first',
+    'type1',
+    'device',
+    'cdev',
+  ]),
+  environment('virtio-6.12', 'iommu=virtio', 'edu', 4, () => edu(0xfe90_0000), ['remapping']),
+  environment('virtio-unsafe-6.12', 'iommu=virtio,unsafe-interrupts=on', 'edu', 4, () => edu(0xfe90_0000), [
+    'remapping',
     'type1',
     'device',
     'cdev',

@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { packageRoot } from '../../abi/package-root.js';
 import { guestRoot } from '../lab/guest-script.js';
@@ -19,7 +19,7 @@ import {
 } from './environments.js';
 
 const usage = `usage: node dist/test/conformance/lab.js [--only TEXT]… [--write]
-  --only TEXT  the kernels whose name has TEXT in it: intel-6.12, amd-6.12, noiommu-6.12, intel-6.1
+  --only TEXT  the kernels whose name has TEXT in it: intel-6.12, amd-6.12, virtio-6.12, …
   --write      make what they say to the files of questions/ the answers to be met`;
 
 /** What is the machine's own, not the kernel's: where it put BARs and groups, whether a link is up, left-over vectors. */
@@ -59,10 +59,16 @@ function command(environment: Environment, questions: Questions): string {
 }
 
 function script(environments: readonly Environment[]): string {
-  const noiommu = environments.some(({ variant }) => variant.noiommu);
+  const { variant } = environments[0] as Environment;
+  const parameters = [
+    ...(variant.noiommu ? ['vfio/parameters/enable_unsafe_noiommu_mode'] : []),
+    ...(variant.unsafeInterrupts
+      ? ['vfio_iommu_type1/parameters/allow_unsafe_interrupts', 'iommufd/parameters/allow_unsafe_interrupts']
+      : []),
+  ];
   return [
     `. ${guestRoot}/test/lab/guest/lib.sh`,
-    ...(noiommu ? ['echo Y >/sys/module/vfio/parameters/enable_unsafe_noiommu_mode'] : []),
+    ...parameters.map((parameter) => `echo Y >/sys/module/${parameter}`),
     'sleep 1', // for the kernel's own drivers to be done with them
     `bind_vfio ${environments.map(({ bdf }) => bdf).join(' ')}`,
     ...environments.flatMap((environment) =>
@@ -78,6 +84,7 @@ function compare(out: string, environment: Environment, questions: Questions, wr
   const file = answersFile(environment, questions);
   const answers = join(ANSWERS, file);
   const output = join(out, `${environment.device}.${questions}.out`);
+  if (write) mkdirSync(dirname(answers), { recursive: true });
   if (write && questions !== 'first') copyFileSync(output, answers);
   const wanted = existsSync(answers) ? readAnswers(answers) : new Map<string, string>();
   const got = readAnswers(output);
@@ -110,7 +117,7 @@ async function ask(kernelName: string, work: string, write: boolean): Promise<nu
     directory,
     script: script(environments),
     devices: kinds.map((kind) => MACHINE_DEVICES[kind]).filter((name) => name !== undefined),
-    iommu: variant.iommu === 'virtio' ? 'intel' : variant.iommu,
+    iommu: variant.iommu,
     // The answers come from an IOMMU of 48 bits, QEMU's default since version 9.1.
     qemu: [...kinds.flatMap((kind) => MORE_DEVICES[kind] ?? []), '-global', 'intel-iommu.aw-bits=48'],
     bootSector: new Uint8Array(512),

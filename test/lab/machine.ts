@@ -77,7 +77,7 @@ export interface Boot {
   /** A tree of newer programs and libraries, laid over the host's files. */
   readonly layer?: string | undefined;
   /** Which IOMMU the guest has; Intel's unless it is said. */
-  readonly iommu?: 'intel' | 'amd' | 'none';
+  readonly iommu?: 'intel' | 'amd' | 'virtio' | 'none';
   /** More of QEMU's options, such as `-trace`. */
   readonly qemu?: readonly string[];
 }
@@ -106,6 +106,17 @@ export interface BootResult {
   readonly seconds: number;
   readonly serialLog: string;
   readonly out: string;
+}
+
+function iommuArguments(iommu: Boot['iommu']): readonly string[] {
+  switch (iommu) {
+    case 'none':
+      return [];
+    case 'virtio':
+      return ['-device', 'virtio-iommu-pci,addr=1'];
+    default:
+      return ['-device', `${iommu}-iommu,intremap=on`];
+  }
 }
 
 /** Boots a guest by software emulation (no KVM is needed, nor of use: the IOMMU is emulated) and waits for its end. */
@@ -143,7 +154,7 @@ export async function boot(options: Boot): Promise<BootResult> {
     ],
     ['-nodefaults', '-display', 'none', '-no-reboot', '-serial', `file:${optionText(serialLog)}`],
     ['-kernel', kernel.image, '-initrd', initrd, '-append', commandLine],
-    iommu === 'none' ? [] : ['-device', `${iommu}-iommu,intremap=on`],
+    iommuArguments(iommu),
     share('host', '/', '0x1a', readOnly),
     share('package', packageRoot(), '0x19', readOnly),
     options.layer === undefined ? [] : share('layer', options.layer, '0x17', readOnly),

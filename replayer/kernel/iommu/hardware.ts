@@ -8,6 +8,11 @@ export interface IommuHardware {
   readonly pageSizes: bigint;
   /** iommu_domain.geometry.aperture_end; it starts at 0. */
   readonly lastIova: bigint;
+  /**
+   * A domain's range is known when the first device is attached (viommu_domain_finalise): one that is made without a
+   * device ends at 0 until then.
+   */
+  readonly lateRange?: boolean;
   /** iommu_get_group_resv_regions() */
   readonly reserved: readonly Range[];
   /** iommu_group_has_isolated_msi(): interrupts are remapped. */
@@ -56,6 +61,7 @@ export const IOMMU_HARDWARE: Readonly<Record<IommuKind, IommuHardware | undefine
   virtio: {
     pageSizes: 0xffff_ffff_ffff_f000n,
     lastIova: ALL,
+    lateRange: true,
     reserved: [MSI_WINDOW],
     isolatedMsi: false,
     enforcesCoherency: false,

@@ -155,8 +155,10 @@ export class Iommufd extends OpenFile {
 
   /** iommufd_hwpt_paging_alloc() */
   allocateHwpt(ioas: Ioas, device: BoundDevice, automatic: boolean): Hwpt | number {
-    const hwpt = new Hwpt(ioas, device.hardware, automatic);
-    const result = ioas.table.addDomain(hwpt, device.hardware);
+    const { hardware } = device;
+    const hwpt = new Hwpt(ioas, hardware, automatic);
+    const rangeless = hardware.lateRange === true && !automatic;
+    const result = ioas.table.addDomain(hwpt, rangeless ? { ...hardware, lastIova: 0n } : hardware);
     if (result !== 0) {
       hwpt.destroy();
       return result;
