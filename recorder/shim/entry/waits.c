@@ -189,11 +189,21 @@ static void lost_track(void)
 	shim_count_loss(&shim_session.control->lost_other, 1);
 }
 
+/* A socket can be; a VFIO file has no poll, but for the queues of events. */
+static bool cannot_be_polled(union object_entry entry)
+{
+	return entry.fd.flags & OBJECT_SIMULATED && entry.fd.kind != VFIOTAPE_OBJECT_FAULT_QUEUE &&
+	       entry.fd.kind != VFIOTAPE_OBJECT_VEVENTQ;
+}
+
 int any_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event, struct call_origin how)
 {
-	int result = PERFORM(how, epoll_ctl, SYS_epoll_ctl, epoll, op, fd, event);
 	union object_entry entry;
+	int result;
 
+	if (simulating() && cannot_be_polled(object_of(fd)))
+		return (int)LIBC_RESULT(-EPERM);
+	result = PERFORM(how, epoll_ctl, SYS_epoll_ctl, epoll, op, fd, event);
 	/* All eventfds, since a driver may wait first and tie the interrupt later. */
 	if (likely(result != 0 || object_of(fd).fd.kind != VFIOTAPE_OBJECT_EVENTFD))
 		return result;

@@ -368,6 +368,44 @@ static void test_table(void)
 	check(object_of(70000).word == 0 && low.fd.object != high.fd.object);
 }
 
+static void test_simulated_paths(void)
+{
+	static const char *const inside[][2] = {
+		{ "/dev/vfio/vfio", "/dev/vfio/vfio" },
+		{ "//dev/./vfio", "/dev/vfio" },
+		{ "/dev/vfio0", "/dev/vfio0" },
+		{ "/sys/class/../bus/pci/devices/a/../b", "/sys/bus/pci/devices/a/../b" },
+		{ "/../sys/devices/pci0000:00/", "/sys/devices/pci0000:00/" },
+		{ "/sys/dev/char/511:3", "/sys/dev/char/511:3" },
+	};
+	static const char *const outside[] = { "/dev/null", "/dev/iommufd", "/sys/bus/pcix", "/sys/devices/system/cpu", "/sys", "",
+					       "/tmp/simulated-machines", (const char *)8, NULL };
+	char room[SIM_PATH_ROOM], name[SIM_PATH_ROOM + 100], told[64] = "/tmp/simulated/root/sys";
+	struct stat node = { .st_mode = S_IFREG | 01666, .st_size = 10 << 20 | 196 };
+
+	setenv("VFIOTAPE_SIM", "/tmp/simulated", 1);
+	sim_attach();
+	check(sim_active && !strcmp(sim_root, "/tmp/simulated/root"));
+	for (unsigned int i = 0; i < sizeof(inside) / sizeof(inside[0]); i++) {
+		const char *path = sim_path(inside[i][0], room);
+
+		check(sim_in_tree(path) && !strcmp(path + sim_root_length, inside[i][1]));
+	}
+	for (unsigned int i = 0; i < sizeof(outside) / sizeof(outside[0]); i++)
+		check(sim_path(outside[i], room) == outside[i]);
+	memset(name, 'x', sizeof(name));
+	memcpy(name, "/dev/vfio/", 10);
+	name[sizeof(name) - 1] = 0;
+	check(sim_path(name, room) == name); /* ENAMETOOLONG is the kernel's to say */
+	name[SIM_PATH_ROOM - 10] = 0;
+	check(sim_path(name, room) == name);
+	check(sim_strip(told) && !strcmp(told, "/sys") && !sim_strip(told));
+	sim_fix_stat(&node);
+	check(S_ISCHR(node.st_mode) && node.st_rdev == makedev(10, 196) && !node.st_size);
+	unsetenv("VFIOTAPE_SIM");
+	sim_active = 0;
+}
+
 static void test_environment(void)
 {
 	char *cleared[] = { (char *)"A=b", NULL }, *other[] = { (char *)"LD_PRELOAD=/x.so", (char *)"B=c", NULL };
@@ -461,6 +499,7 @@ int main(int argc, char **argv)
 	test_kinds();
 	test_table();
 	test_environment();
+	test_simulated_paths();
 	test_fault_safe();
 	test_arguments();
 	return 0;

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -63,7 +64,8 @@ static void files(void)
 {
 	struct stat status;
 	char link[64] = { 0 }, name[32];
-	int other;
+	struct epoll_event event = { .events = EPOLLIN };
+	int other, epoll;
 
 	CHECK(FAILS(open("/dev/vfio/8", O_RDWR), ENOENT));
 	set_up();
@@ -76,6 +78,8 @@ static void files(void)
 	CHECK(readlink(name, link, sizeof(link) - 1) == 14 && !strcmp(link, "/dev/vfio/vfio"));
 	CHECK(fcntl(container, F_GETFD) == 0 && fcntl(group, F_GETFD) == FD_CLOEXEC);
 	CHECK(FAILS(lseek(device, 0, SEEK_SET), ESPIPE));
+	epoll = epoll_create1(0);
+	CHECK(epoll == 6 && FAILS(epoll_ctl(epoll, EPOLL_CTL_ADD, device, &event), EPERM) && !close(epoll));
 	CHECK(ioctl(container, VFIO_CHECK_EXTENSION, 41) == 41);
 	CHECK(FAILS(ioctl(container, 0x5401, link), ENOTTY));
 	/* The last descriptor's close is known when close returns. */
