@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { formatSize } from '../abi/quantity.js';
 import { escapeText } from '../abi/text.js';
 import { LossCause } from '../recorder/seal/summary.js';
 import type { TraceLoss } from '../traces/model.js';
-import { formatSize } from './quantity.js';
 
 /** "1 event", "2 events". */
 export function count(number: number, what: string): string {

@@ -15,6 +15,10 @@ const VERBS: Readonly<
     summary: 'run a driver and record what it does to its device',
     load: () => import('./record.js'),
   },
+  run: {
+    summary: 'run a driver on a simulated machine, without recording',
+    load: () => import('./run.js'),
+  },
   info: { summary: 'what a trace holds: device, objects, counts, losses', load: () => import('./info.js') },
   dump: { summary: 'every event, decoded, one line each', load: () => import('./dump.js') },
   recover: { summary: 'seal what a killed recorder left behind', load: () => import('./recover.js') },

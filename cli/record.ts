@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { basename } from 'node:path';
+import { formatSeconds, formatSize, parseDuration, parseSize } from '../abi/quantity.js';
 import { escapeText } from '../abi/text.js';
 import { UserError } from '../abi/user-error.js';
 import { type RecordOutcome, recordDriver } from '../recorder/launch/record-driver.js';
@@ -7,7 +8,7 @@ import { BUFFER_LEAST, BUFFER_MOST } from '../recorder/launch/settings.js';
 import { whyNoMmio } from '../recorder/launch/spawn.js';
 import { parseWatches } from '../recorder/launch/watch.js';
 import { count, describeLosses } from './losses.js';
-import { formatSeconds, formatSize, parseDuration, parseSize } from './quantity.js';
+import { reportSimulation, simulate, simulationOptions } from './simulation.js';
 import { defineVerb } from './verb.js';
 
 const MAX_SIZE_LEAST = 1 << 20;
@@ -42,10 +43,12 @@ export const verb = defineVerb({
       default: [] as string[],
       describe: 'only these registers, like BAR0:0-0x1000; may be given several times',
     },
+    ...simulationOptions,
     dma: { choices: ['off'] as const, default: 'off' as const, describe: 'contents of DMA memory' },
   },
   examples: [
     ['vfiotape record -o nvme.vtape -- ./my-driver 0000:01:00.0', ''],
+    ['vfiotape record --sim nvme -- qemu-img info nvme://0000:00:04.0/1', 'no card, no root'],
     ['vfiotape record --max-size 1G -- dpdk-testpmd -l 0-1', 'a flight recorder: the last gigabyte'],
   ],
   async run(args) {
@@ -74,11 +77,20 @@ export const verb = defineVerb({
       say,
     };
     if (options.output === '') throw new UserError('record: -o needs the name of a file');
-    const outcome = await recordDriver(options);
-    for (const line of summaryLines(outcome)) say(line);
-    return outcome.exitStatus;
+    const simulator = await simulate('record', args);
+    if (simulator === undefined) return summarize(await recordDriver(options));
+    try {
+      return summarize(await recordDriver({ ...options, environment: simulator.environment }));
+    } finally {
+      reportSimulation(await simulator.stop(), say);
+    }
   },
 });
+
+function summarize(outcome: RecordOutcome): number {
+  for (const line of summaryLines(outcome)) say(line);
+  return outcome.exitStatus;
+}
 
 function say(line: string): void {
   process.stderr.write(`vfiotape: ${line}\n`);

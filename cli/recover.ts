@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { formatSize } from '../abi/quantity.js';
 import { escapeText } from '../abi/text.js';
 import { UserError } from '../abi/user-error.js';
 import { abandonedSessions } from '../recorder/collector/session-directory.js';
 import { recoverSession } from '../recorder/seal/recover.js';
 import { ExitStatus } from './exit-status.js';
 import { describeLosses } from './losses.js';
-import { formatSize } from './quantity.js';
 import { defineVerb } from './verb.js';
 
 export const verb = defineVerb({

@@ -43,6 +43,8 @@ export interface RecordOptions {
   readonly mmio: 'patch' | 'trap' | 'syscalls' | 'off';
   readonly watches: readonly Watch[];
   readonly watchTexts: readonly string[];
+  /** For the driver, on top of the caller's: where its simulated machine is. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** Another build of the shim than the installed one: a test's. */
   readonly library?: string;
   /** One line for the user, at once. */
@@ -96,7 +98,14 @@ export async function recordDriver(options: RecordOptions): Promise<RecordOutcom
       );
     }
     const recording = new Recording(options, output, place.path, place.freeBytes);
-    child = await startDriver({ file, command: options.command, session: place.path, library });
+    const environment = { ...options.environment, VFIOTAPE_SESSION: place.path };
+    child = await startDriver({
+      file,
+      command: options.command,
+      library,
+      directory: place.path,
+      environment,
+    });
     const outcome = await recording.follow(child, file, relay);
     keep = recording.keepSession;
     return outcome;

@@ -16,9 +16,9 @@ export function shimLibrary(): string {
 }
 
 /** LD_PRELOAD separates by spaces and colons and knows no quoting. */
-function preloadable(library: string, session: string): string {
+function preloadable(library: string, directory: string): string {
   if (!/[\s:]/.test(library)) return library;
-  const link = join(session, 'libvfiotape.so');
+  const link = join(directory, 'libvfiotape.so');
   symlinkSync(library, link);
   return link;
 }
@@ -55,15 +55,19 @@ export interface DriverStart {
   readonly file: string;
   /** As it was typed; its first word is the driver's argv[0]. */
   readonly command: readonly string[];
-  readonly session: string;
   readonly library: string;
+  /** A directory of this run's own. */
+  readonly directory: string;
+  /** What tells the shim its work, on top of the caller's environment. */
+  readonly environment: Readonly<Record<string, string>>;
 }
 
 /** Starts the driver as the user's shell would, with the shim in it. */
-export function startDriver({ file, command, session, library }: DriverStart): Promise<ChildProcess> {
+export function startDriver(start: DriverStart): Promise<ChildProcess> {
+  const { file, command, library, directory, environment } = start;
   const [name = file, ...args] = command;
   const before = process.env['LD_PRELOAD'];
-  const shim = preloadable(library, session);
+  const shim = preloadable(library, directory);
   const highest = Math.max(2, ...handedDown);
   const stdio: ('inherit' | 'ignore' | number)[] = ['inherit', 'inherit', 'inherit'];
   // A number that is ignored beyond stdio stays closed in the child.
@@ -74,7 +78,7 @@ export function startDriver({ file, command, session, library }: DriverStart): P
     env: {
       ...process.env,
       LD_PRELOAD: before === undefined || before === '' ? shim : `${shim}:${before}`,
-      VFIOTAPE_SESSION: session,
+      ...environment,
     },
   });
   return new Promise((resolve, reject) => {

@@ -19,6 +19,7 @@ export const ENOTTY = 25;
 export const ENOSPC = 28;
 export const ESPIPE = 29;
 export const ERANGE = 34;
+export const EPROTO = 71;
 export const EOVERFLOW = 75;
 export const EBADFD = 77;
 export const EMSGSIZE = 90;

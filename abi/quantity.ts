@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { UserError } from '../abi/user-error.js';
+import { UserError } from './user-error.js';
 
 const SIZE_UNITS: Readonly<Record<string, number>> = {
   '': 1,

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+/** `--sim DEVICE`: nvme[:file=F,size=64M,bdf=B], edu[:bdf=B], generic:FILE[,bdf=B]. */
+import { parseSize } from '../../abi/quantity.js';
+import { UserError } from '../../abi/user-error.js';
+import { Edu } from '../devices/edu/edu.js';
+import { Nvme } from '../devices/nvme/nvme.js';
+import { FileStorage, MemoryStorage } from '../devices/nvme/storage.js';
+import { type DeviceSlot, parseBdf } from '../kernel/topology.js';
+import { readGeneric } from './generic-file.js';
+
+const SIZE_DEFAULT = 64 << 20;
+const SIZE_LEAST = 1 << 20;
+const SIZE_MOST = 2 ** 40;
+
+/** The device with its place; says in one line what is wrong with the text. */
+export function parseDevice(text: string): DeviceSlot {
+  const colon = text.indexOf(':');
+  const kind = colon < 0 ? text : text.slice(0, colon);
+  const rest = colon < 0 ? '' : text.slice(colon + 1);
+  switch (kind) {
+    case 'nvme':
+      return nvme(text, parseOptions(text, rest, ['file', 'size', 'bdf']));
+    case 'edu':
+      return { device: new Edu(), ...place(parseOptions(text, rest, ['bdf'])) };
+    case 'generic': {
+      const [file = '', ...others] = rest.split(',');
+      if (file === '')
+        throw new UserError(`--sim ${text}: name the file that describes the device: generic:FILE`);
+      return { device: readGeneric(file), ...place(parseOptions(text, others.join(','), ['bdf'])) };
+    }
+    default:
+      throw new UserError(`--sim ${text}: no such device; there are nvme, edu and generic:FILE`);
+  }
+}
+
+function nvme(text: string, options: ReadonlyMap<string, string>): DeviceSlot {
+  const file = options.get('file');
+  const size = options.get('size');
+  if (file !== undefined && size !== undefined)
+    throw new UserError(`--sim ${text}: a file has its own size; give file= or size=`);
+  const bytes =
+    size === undefined
+      ? SIZE_DEFAULT
+      : parseSize(size, '--sim nvme:size=', { least: SIZE_LEAST, most: SIZE_MOST });
+  if (bytes % 512 !== 0) throw new UserError(`--sim ${text}: the size is in blocks of 512 bytes`);
+  return {
+    device: new Nvme({ storage: file === undefined ? new MemoryStorage(bytes) : storageOf(text, file) }),
+    ...place(options),
+  };
+}
+
+function storageOf(text: string, file: string): FileStorage {
+  let storage: FileStorage;
+  try {
+    storage = new FileStorage(file);
+  } catch (error) {
+    throw new UserError(`--sim ${text}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  if (storage.bytes < 512) throw new UserError(`--sim ${text}: ${file} holds no block of 512 bytes`);
+  return storage;
+}
+
+function place(options: ReadonlyMap<string, string>): { readonly bdf?: string } {
+  const bdf = options.get('bdf');
+  if (bdf === undefined) return {};
+  parseBdf(bdf);
+  return { bdf };
+}
+
+function parseOptions(text: string, rest: string, known: readonly string[]): ReadonlyMap<string, string> {
+  const options = new Map<string, string>();
+  for (const item of rest.split(',').filter((part) => part !== '')) {
+    const equals = item.indexOf('=');
+    const name = equals < 0 ? item : item.slice(0, equals);
+    if (equals < 0 || !known.includes(name) || item.length === equals + 1)
+      throw new UserError(
+        `--sim ${text}: '${item}' is not understood; known are ${known.map((one) => `${one}=`).join(', ')}`,
+      );
+    if (options.has(name)) throw new UserError(`--sim ${text}: ${name}= is given twice`);
+    options.set(name, item.slice(equals + 1));
+  }
+  return options;
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+/** A simulated machine for a driver to be run on: `record --sim` and `run --sim`. */
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { UserError } from '../../abi/user-error.js';
+import { SIM_DIRECTORY_MAX, SIM_VARIABLE } from '../../abi/wire/sim.js';
+import { placeDevices } from '../kernel/topology.js';
+import { parseVariant } from '../kernel/variant.js';
+import { parseDevice } from './device-options.js';
+
+export interface SimulatorStart {
+  readonly directory: string;
+  /** As `--sim` has them. */
+  readonly devices: readonly string[];
+  /** As `--sim-kernel` has it; '' for the default. */
+  readonly variant: string;
+}
+
+export interface SimulatorReport {
+  /** DMA that the IOMMU stopped, and the first few of them in words. */
+  readonly faults: number;
+  readonly firstFaults: readonly string[];
+  /** Why a driver's memory could not be reached. */
+  readonly refused: string | undefined;
+  /** Stacks of what went wrong in the simulator itself. */
+  readonly bugs: readonly string[];
+}
+
+export interface Simulator {
+  readonly directory: string;
+  /** What the driver needs in its environment. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Waits for what the driver left running, then takes the machine away. */
+  stop(): Promise<SimulatorReport>;
+}
+
+/** Errors in `devices` and `variant` are the user's, and thrown before anything is started. */
+export async function startSimulator(devices: readonly string[], variant: string): Promise<Simulator> {
+  parseVariant(variant);
+  const slots = devices.map(parseDevice);
+  placeDevices(slots);
+  for (const { device } of slots) device.close?.();
+  const directory = makeDirectory();
+  const start: SimulatorStart = { directory, devices, variant };
+  const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: start });
+  const failed = new Promise<never>((_, reject) => worker.once('error', reject));
+  failed.catch(() => undefined);
+  await Promise.race([new Promise((resolve) => worker.once('message', resolve)), failed]);
+  return {
+    directory,
+    environment: { [SIM_VARIABLE]: directory },
+    async stop() {
+      try {
+        const report = new Promise<SimulatorReport>((resolve) => worker.once('message', resolve));
+        worker.postMessage('stop');
+        return await Promise.race([report, failed]);
+      } finally {
+        await worker.terminate();
+        rmSync(directory, { recursive: true, force: true });
+      }
+    },
+  };
+}
+
+function makeDirectory(): string {
+  for (const place of ['/dev/shm', tmpdir(), '/tmp']) {
+    try {
+      const directory = mkdtempSync(join(place, 'vfiotape-sim-'));
+      if (directory.length > SIM_DIRECTORY_MAX) {
+        rmSync(directory, { recursive: true });
+        continue;
+      }
+      chmodSync(directory, 0o700);
+      return directory;
+    } catch {
+      // Not there, or not ours to write.
+    }
+  }
+  throw new UserError(
+    '--sim: nowhere to keep the simulated machine: neither /dev/shm nor /tmp can be written',
+  );
+}

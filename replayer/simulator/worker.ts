@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The simulator's thread: an event loop of its own, so that recording doesn't slow the device down. */
+import { join } from 'node:path';
+import { parentPort, workerData } from 'node:worker_threads';
+import { SIM_ROOT, SIM_SOCKET } from '../../abi/wire/sim.js';
+import { faultText } from '../kernel/iommu/faults.js';
+import { SimulatedKernel } from '../kernel/kernel.js';
+import { parseVariant } from '../kernel/variant.js';
+import { parseDevice } from './device-options.js';
+import { SimulatorServer } from './server.js';
+import type { SimulatorReport, SimulatorStart } from './simulator.js';
+import { layOutTree } from './tree.js';
+
+const { directory, devices, variant } = workerData as SimulatorStart;
+const IDLE_POLL_MS = 20;
+
+const kernel = new SimulatedKernel({ variant: parseVariant(variant), devices: devices.map(parseDevice) });
+const server = new SimulatorServer(kernel);
+layOutTree(join(directory, SIM_ROOT), kernel);
+await server.listen(join(directory, SIM_SOCKET));
+parentPort?.postMessage('ready');
+
+/** Once the driver has ended: children that it left behind are waited for. */
+parentPort?.once('message', () => {
+  const finish = (): void => {
+    if (!server.isIdle) {
+      setTimeout(finish, IDLE_POLL_MS);
+      return;
+    }
+    server.close();
+    for (const device of kernel.devices) device.core.pci.fn.device.close?.();
+    const report: SimulatorReport = {
+      faults: kernel.faults.count,
+      firstFaults: kernel.faults.first.slice(0, 4).map(faultText),
+      refused: server.refused,
+      bugs: server.bugs,
+    };
+    parentPort?.postMessage(report);
+  };
+  // The driver's hang-up may still be on its way.
+  setImmediate(() => setImmediate(finish));
+});
