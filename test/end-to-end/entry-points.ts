@@ -25,7 +25,7 @@ const TOUCHING: ReadonlySet<string> = new Set(
     'inotify_add_watch fanotify_mark name_to_handle_at open_by_handle_at open_tree',
     'mkdir mkdirat mknod mknodat unlink unlinkat rmdir rename renameat renameat2 link linkat symlink symlinkat remove',
     'chmod fchmodat chown lchown fchownat truncate utime utimes lutimes futimesat utimensat mkfifo mkfifoat',
-    'getxattr lgetxattr listxattr setxattr pathconf chroot pivot_root mount umount umount2 acct swapon',
+    'getxattr lgetxattr listxattr llistxattr setxattr pathconf chroot pivot_root mount umount umount2 acct swapon',
   ].flatMap((line) => line.split(' ')),
 );
 
@@ -40,7 +40,8 @@ export const LEFT_ALONE: Readonly<Record<string, string>> = {
   fstatvfs: 'see fstatfs',
   fdopendir: 'see fstatfs',
   fchdir: 'see fstatfs',
-  fts_open: 'the entries’ paths would have to be told otherwise at each fts_read; no known driver walks sysfs by it',
+  fts_open:
+    'the entries’ paths would have to be told otherwise at each fts_read; no known driver walks sysfs by it',
   getwd: 'older than what any driver is built with (getcwd)',
   fanotify_mark: 'needs what a simulated machine is there to do without: root',
   name_to_handle_at: 'sysfs has no file handles',
@@ -81,10 +82,7 @@ export const LEFT_ALONE: Readonly<Record<string, string>> = {
   lutimes: 'see utime',
   futimesat: 'see utime',
   utimensat: 'see utime',
-  getxattr: 'sysfs and devtmpfs have none but security labels',
-  lgetxattr: 'see getxattr',
-  listxattr: 'see getxattr',
-  setxattr: 'see getxattr',
+  setxattr: 'sysfs and devtmpfs have none but security labels',
   pathconf: 'the same for all file systems of the kernel’s own',
   forkpty: 'forks inside libc: the child finds no ring, since they are not inherited, and claims its own',
   system: 'starts a shell: LD_PRELOAD brings the shim into it, as into all that it starts',

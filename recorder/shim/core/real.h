@@ -24,6 +24,7 @@
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <stdbool.h>
@@ -63,6 +64,7 @@ char *__getcwd_chk(char *buffer, size_t size, size_t room);
 	X(realpath) X(__realpath_chk) X(canonicalize_file_name)                                                        \
 	X(chdir) X(getcwd) X(__getcwd_chk) X(get_current_dir_name)                                                     \
 	X(fopen) X(fopen64) X(freopen) X(freopen64) X(opendir) X(scandir) X(scandir64) X(scandirat) X(scandirat64)     \
+	X(getxattr) X(lgetxattr) X(listxattr) X(llistxattr)                                                            \
 	X(inotify_add_watch) X(glob) X(glob64) X(ftw) X(ftw64) X(nftw) X(nftw64)                                       \
 	X(open) X(open64) X(openat) X(openat64) X(creat) X(creat64) X(__open_2) X(__open64_2) X(__openat_2)            \
 	X(__openat64_2) X(close) X(dup) X(dup2) X(dup3) X(fcntl) X(fcntl64) X(ioctl)                                   \

@@ -80,6 +80,28 @@ EXPORT int inotify_add_watch(int fd, const char *path, uint32_t mask)
 	return REAL(inotify_add_watch)(fd, simulating() ? SIMULATED_PATH(path) : path, mask);
 }
 
+/* --- attributes: ls asks for labels and access lists ------------------------------------------------------------------ */
+
+EXPORT ssize_t getxattr(const char *path, const char *name, void *value, size_t size)
+{
+	return REAL(getxattr)(simulating() ? SIMULATED_PATH(path) : path, name, value, size);
+}
+
+EXPORT ssize_t lgetxattr(const char *path, const char *name, void *value, size_t size)
+{
+	return REAL(lgetxattr)(simulating() ? SIMULATED_PATH(path) : path, name, value, size);
+}
+
+EXPORT ssize_t listxattr(const char *path, char *list, size_t size)
+{
+	return REAL(listxattr)(simulating() ? SIMULATED_PATH(path) : path, list, size);
+}
+
+EXPORT ssize_t llistxattr(const char *path, char *list, size_t size)
+{
+	return REAL(llistxattr)(simulating() ? SIMULATED_PATH(path) : path, list, size);
+}
+
 /* --- patterns ----------------------------------------------------------------------------------------------------------- */
 
 /* gl_offs counts only when it was asked for. */
