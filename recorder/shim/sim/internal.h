@@ -6,7 +6,7 @@
 #include "../core/fault_safe.h"
 #include "sim.h"
 
-/* --- channel.c ---------------------------------------------------------------------------------------------------------- */
+/* --- connection.c, channel.c ---------------------------------------------------------------------------------------------------------- */
 
 struct sim_channel;
 
@@ -20,6 +20,8 @@ struct sim_call {
 	size_t left; /* bytes of the reply's payload that are still to be received */
 };
 
+/* Once; false where a forked child could not be told from its parent. */
+bool sim_channels_attach(void);
 /* A connection at the lowest free number; flags of socket(2). */
 long sim_connect(int flags);
 /* Moves a descriptor to a high number, hidden from the driver and closed by exec. */

@@ -19,6 +19,7 @@
 #include "../core/stack_range.c"
 #include "../core/state.c"
 #include "../sim/channel.c"
+#include "../sim/connection.c"
 #include "../sim/files.c"
 #include "../sim/paths.c"
 #include "../sim/requests.c"
