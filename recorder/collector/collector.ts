@@ -38,6 +38,8 @@ export interface CollectorParts {
   readonly clock: RecordingClock;
   readonly definer: Definer;
   readonly processes: ProcessWatch;
+  /** Where the driver's devices are described, when that is not /sys: those of a simulated machine. */
+  readonly sysfs?: string;
   /** Called once, when the first record is there and the clock has its base. */
   readonly openSink: () => Promise<TraceSink>;
   /** Where a file that is continued ends, by ring. */
@@ -74,7 +76,7 @@ export class Collector {
 
   constructor(parts: CollectorParts) {
     this.parts = parts;
-    this.translator = new Translator(parts.definer, parts.clock, parts.processes);
+    this.translator = new Translator(parts.definer, parts.clock, parts.processes, parts.sysfs ?? '/sys');
     parts.definer.onUnknownSite = (process) => this.readMaps(process);
   }
 

@@ -58,6 +58,7 @@ const decoder = new TextDecoder();
 /** Turns the present record of a ring into the next row of a batch, and into the definitions that the row needs. */
 export class Translator {
   private readonly definer: Definer;
+  private readonly sysfs: string;
   private readonly clock: RecordingClock;
   private readonly processes: ProcessEvents;
   /** By ring: Thread.id of whoever fills it, and whose number that is. */
@@ -66,7 +67,8 @@ export class Translator {
   sawDriver = false;
   private readonly buildIds = new Map<string, Uint8Array>();
 
-  constructor(definer: Definer, clock: RecordingClock, processes: ProcessEvents) {
+  constructor(definer: Definer, clock: RecordingClock, processes: ProcessEvents, sysfs: string) {
+    this.sysfs = sysfs;
     this.definer = definer;
     this.clock = clock;
     this.processes = processes;
@@ -331,8 +333,9 @@ export class Translator {
     process: number,
     seenBorn: boolean,
   ): void {
-    const bdf = kind === ObjectKind.DEVICE ? bdfOfName(path) : bdfOfNode(path);
-    const device = bdf === undefined ? 0 : this.definer.device(bdf, (number) => describeDevice(number, bdf));
+    const bdf = kind === ObjectKind.DEVICE ? bdfOfName(path) : bdfOfNode(path, this.sysfs);
+    const device =
+      bdf === undefined ? 0 : this.definer.device(bdf, (number) => describeDevice(number, bdf, this.sysfs));
     this.definer.object({ id, kind, path, parent, process, seenBorn, device });
   }
 

@@ -6,6 +6,7 @@ import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { packageVersion } from '../../abi/package-root.js';
 import { UserError } from '../../abi/user-error.js';
+import { SIM_ROOT, SIM_VARIABLE } from '../../abi/wire/sim.js';
 import { TraceError, TraceWriteError } from '../../traces/errors.js';
 import type { RecordingModes, TraceLoss } from '../../traces/model.js';
 import { type NewHeader, TraceWriter } from '../../traces/writer.js';
@@ -175,12 +176,14 @@ class Recording {
     this.control = Control.create(directory, settings);
     this.clock = new RecordingClock(choice.source, choice.ticksPerSecond);
     this.processes = new ProcessWatch(directory);
+    const simulated = options.environment?.[SIM_VARIABLE];
     this.collector = new Collector({
       directory,
       control: this.control,
       clock: this.clock,
       definer: this.definer,
       processes: this.processes,
+      ...(simulated !== undefined && { sysfs: `${simulated}${SIM_ROOT}/sys` }),
       openSink: () => this.openSink(),
     });
   }
