@@ -2,7 +2,7 @@
 import type { Event } from '../traces/model.js';
 import type { Descriptors } from './descriptors.js';
 import type { DeviceState } from './device.js';
-import type { DmaMaps } from './dma.js';
+import type { DmaMapping, DmaMaps } from './dma.js';
 import type { InterruptRoutes } from './interrupts.js';
 import type { MappedRegion } from './mappings.js';
 
@@ -18,8 +18,9 @@ interface DmaChange {
 export type Change =
   | { readonly type: 'region'; readonly device: DeviceState; readonly index: number }
   | { readonly type: 'interrupt'; readonly device: number; readonly index: number }
-  | ({ readonly type: 'dma-map' } & DmaChange)
-  | ({ readonly type: 'dma-unmap' } & DmaChange)
+  | ({ readonly type: 'dma-map'; readonly mapping: DmaMapping } & DmaChange)
+  /** `mappings`: what was mapped there, whole even where only a part of it went. */
+  | ({ readonly type: 'dma-unmap'; readonly mappings: readonly DmaMapping[] } & DmaChange)
   | { readonly type: 'mapped'; readonly mapping: MappedRegion }
   | { readonly type: 'unmapped'; readonly mappings: readonly MappedRegion[] };
 

@@ -25,6 +25,27 @@ export class Descriptors {
     else for (const fd of [...table.keys()]) if (fd >= first && fd <= last) table.delete(fd);
   }
 
+  /** Whether any process has a descriptor of this object. */
+  holds(object: number): boolean {
+    for (const table of this.#tables.values())
+      for (const held of table.values()) if (held === object) return true;
+    return false;
+  }
+
+  /** The objects of descriptors first to last. */
+  between(process: number, first: number, last: number): readonly number[] {
+    const found: number[] = [];
+    for (const [fd, object] of this.#table(process)) if (fd >= first && fd <= last) found.push(object);
+    return found;
+  }
+
+  /** The process is gone, and its descriptors with it. Answers which objects they were. */
+  end(process: number): readonly number[] {
+    const objects = new Set(this.#tables.get(process)?.values());
+    this.#tables.delete(process);
+    return [...objects];
+  }
+
   #table(process: number): Map<number, number> {
     let table = this.#tables.get(process);
     if (table === undefined) {

@@ -79,8 +79,9 @@ function mapped(
   rest: { readonly address: bigint; readonly readable: boolean; readonly writable: boolean },
 ): void {
   if (start === undefined || length === undefined) return;
-  session.dma.map(event.object, ioas, { start, length, ...rest });
-  session.notify({ type: 'dma-map', object: event.object, ioas, start, length }, event);
+  const mapping = { start, length, ...rest };
+  session.dma.map(event.object, ioas, mapping);
+  session.notify({ type: 'dma-map', object: event.object, ioas, start, length, mapping }, event);
 }
 
 const mapDma: Effect = (session, event, before) => {
@@ -95,16 +96,19 @@ const mapDma: Effect = (session, event, before) => {
 };
 
 function unmapped(session: SessionContext, event: Event, ioas: number, start: bigint, length: bigint): void {
-  session.dma.unmap(event.object, ioas, start, length);
-  session.notify({ type: 'dma-unmap', object: event.object, ioas, start, length }, event);
+  const mappings = session.dma.unmap(event.object, ioas, start, length);
+  session.notify({ type: 'dma-unmap', object: event.object, ioas, start, length, mappings }, event);
 }
 
 const unmapDma: Effect = (session, event, before) => {
   const { flags = 0, iova = 0n, size = 0n } = decode(DMA_UNMAP, before);
   if ((flags & MAP_VADDR) !== 0) return;
   if ((flags & UNMAP_ALL) !== 0) {
-    session.dma.unmapAll(event.object, 0);
-    session.notify({ type: 'dma-unmap', object: event.object, ioas: 0, start: 0n, length: 1n << 64n }, event);
+    const mappings = session.dma.unmapAll(event.object, 0);
+    session.notify(
+      { type: 'dma-unmap', object: event.object, ioas: 0, start: 0n, length: 1n << 64n, mappings },
+      event,
+    );
   } else unmapped(session, event, 0, iova, size);
 };
 

@@ -6,6 +6,7 @@ import { type Event, EventKind } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
 import type { FilterSubject } from '../filter/subject.js';
 import type { Session } from '../state.js';
+import { eventOfRow, wordsNumber } from '../story/row.js';
 import type { Description } from './description.js';
 import { applyAndDescribe } from './event.js';
 import { kindName } from './kinds.js';
@@ -146,30 +147,4 @@ export class Subject implements FilterSubject {
     const [name, plain] = [this.#sites.name(id, this.kind), this.#sites.plain(id)];
     return [name, plain].filter((text, n) => text !== undefined && (n === 0 || text !== name)) as string[];
   }
-}
-
-/** Exact up to 2^53, which is 34 days of ticks at 3 GHz; rounded above. */
-function wordsNumber(words: Uint32Array, row: number): number {
-  return (words[2 * row] as number) + (words[2 * row + 1] as number) * 0x1_0000_0000;
-}
-
-function eventOfRow(trace: Trace, batch: EventBatch, row: number): Event {
-  const duration = wordsNumber(batch.durationWords, row);
-  return {
-    number: batch.firstEvent + row,
-    kind: batch.kind[row] as number,
-    flags: batch.flags[row] as number,
-    thread: batch.thread[row] as number,
-    object: batch.object[row] as number,
-    fd: batch.fd[row] as number,
-    op: batch.op[row] as number,
-    time: trace.ticksToNs(wordsNumber(batch.timeWords, row) - duration),
-    duration: trace.ticksToNs(duration),
-    offset: batch.offset[row] as bigint,
-    value: batch.value[row] as bigint,
-    result: batch.result[row] as bigint,
-    errno: batch.errno[row] as number,
-    site: batch.site[row] as number,
-    payloads: batch.payloads.of(row),
-  };
 }

@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Rule } from '../../check/rule.js';
+
+export const BAR_RULES: readonly Rule[] = [];
