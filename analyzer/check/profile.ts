@@ -24,7 +24,9 @@ const MONITOR = /^(qemu-system-|kvm$|crosvm$|cloud-hypervisor$)/;
 /** Who opened KVM is a monitor, and who bears a monitor's name; a test is known by its name, too. */
 export function detectProfile(definitions: DefinitionMaps): Profile {
   for (const { kind } of definitions.objects.values()) if (kind === LYON_DEVICE) return 'lyon2010';
-  for (const { exe } of definitions.processes.values()) if (TEST_PROGRAMS.has(basename(exe))) return 'test';
+  const programs = [...definitions.processes.values()].map(({ exe }) => basename(exe));
+  if (programs.some((name) => TEST_PROGRAMS.has(name))) return 'test';
+  if (programs.some((name) => MONITOR.test(name))) return 'vmm';
   for (const { kind } of definitions.objects.values()) if (kind === KVM) return 'vmm';
   return 'driver';
 }
