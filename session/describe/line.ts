@@ -34,11 +34,17 @@ export class LineWriter {
   line(event: Event, description: Description): string {
     const number = String(event.number).padStart(NUMBER_WIDTH);
     const thread = this.showThread ? `  ${this.#thread(event.thread)}` : '';
-    let text = `${number}  ${timeText(event.time).padStart(TIME_WIDTH)}${thread}  ${this.#names.label(event.object).padEnd(OBJECT_WIDTH)}  ${description.text}`;
-    if (description.result !== undefined) text += ` = ${description.result}`;
-    if (event.duration > 0) text += ` <${durationText(event.duration)}>`;
+    const text = `${number}  ${timeText(event.time).padStart(TIME_WIDTH)}${thread}  ${this.content(event, description)}`;
     const site = this.#sites.name(event.site, event.kind);
     return site === undefined ? text : `${text} @${site}`;
+  }
+
+  /** Without number, time and call site. */
+  content(event: Event, description: Description): string {
+    let text = `${this.#names.label(event.object).padEnd(OBJECT_WIDTH)}  ${description.text}`;
+    if (description.result !== undefined) text += ` = ${description.result}`;
+    if (event.duration > 0) text += ` <${durationText(event.duration)}>`;
+    return text;
   }
 
   #thread(id: number): string {
