@@ -21,6 +21,11 @@ const VERBS: Readonly<
   },
   info: { summary: 'what a trace holds: device, objects, counts, losses', load: () => import('./info.js') },
   dump: { summary: 'every event, decoded, one line each', load: () => import('./dump.js') },
+  check: {
+    summary: 'hold traces against the rules of VFIO and PCI; for a person, and for CI',
+    load: () => import('./check.js'),
+  },
+  rules: { summary: 'the catalogue of rules, or one rule explained', load: () => import('./rules.js') },
   recover: { summary: 'seal what a killed recorder left behind', load: () => import('./recover.js') },
   doctor: { summary: 'can this machine record, and if not, what to do', load: () => import('./doctor.js') },
 };
@@ -41,6 +46,7 @@ First steps:
   vfiotape record -o my.vtape -- ./my-driver 0000:01:00.0
   vfiotape info my.vtape
   vfiotape dump my.vtape | less
+  vfiotape check my.vtape
 `;
 
 export async function main(words: readonly string[]): Promise<number> {
