@@ -83,6 +83,12 @@ interface Row {
   readonly payloads?: readonly Payload[];
 }
 
+export interface Repeat {
+  readonly from: number;
+  readonly to: number;
+  readonly times: number;
+}
+
 interface PlacedRow extends Row {
   readonly time: number;
   readonly thread: number;
@@ -203,7 +209,8 @@ export class RecordedSession {
     }
   }
 
-  async write(path: string): Promise<void> {
+  /** `repeat`: these events, up to but not including `to`, so many times in all. */
+  async write(path: string, repeat: Repeat = { from: 0, to: 0, times: 0 }): Promise<void> {
     const clock = { ...HEADER.clock, ticksPerSecond: 1e9 };
     const writer = await TraceWriter.create(path, {
       ...HEADER,
@@ -218,10 +225,11 @@ export class RecordedSession {
       objects: this.#objects,
     });
     const batch = new EventBatch();
-    for (let at = 0; at < this.#rows.length; ) {
-      at = this.#fill(batch, at);
+    const rows = this.#repeated(repeat);
+    while (fill(batch, rows)) {
       await writer.ready();
-      await writer.writeChunk(batch, []);
+      // What goes wrong with it goes wrong with the seal.
+      writer.writeChunk(batch, []).catch(() => undefined);
     }
     await writer.seal({
       clock,
@@ -235,31 +243,22 @@ export class RecordedSession {
     });
   }
 
-  #fill(batch: EventBatch, from: number): number {
-    batch.clear();
-    let at = from;
-    for (; at < this.#rows.length && batch.length < batch.capacity; at++) {
-      const row = this.#rows[at] as PlacedRow;
-      const i = batch.length++;
-      batch.kind[i] = row.kind;
-      batch.flags[i] = row.flags ?? 0;
-      batch.thread[i] = row.thread;
-      batch.object[i] = row.object ?? 0;
-      batch.fd[i] = row.fd ?? -1;
-      batch.op[i] = row.op ?? 0;
-      batch.time[i] = BigInt(row.time + row.duration);
-      batch.duration[i] = BigInt(row.duration);
-      batch.offset[i] = BigInt.asUintN(64, row.offset ?? 0n);
-      batch.value[i] = BigInt.asUintN(64, row.value ?? 0n);
-      batch.result[i] = row.result ?? 0n;
-      batch.errno[i] = row.errno ?? 0;
-      batch.site[i] = 0;
-      for (const { role, data } of row.payloads ?? []) {
-        const start = batch.payloads.add(i, role, 0, 0, 0n, data.length);
-        batch.payloads.bytes.set(data, start);
+  *#repeated({ from, to, times }: Repeat): Generator<PlacedRow, void, undefined> {
+    const rows = this.#rows;
+    for (let at = 0; at < from; at++) yield rows[at] as PlacedRow;
+    const start = rows[from]?.time ?? 0;
+    const period = (rows[to]?.time ?? this.#now + STEP_NS) - start;
+    for (let n = 0; n < times; n++) {
+      for (let at = from; at < to; at++) {
+        const row = rows[at] as PlacedRow;
+        yield { ...row, time: row.time + n * period };
       }
     }
-    return at;
+    const late = Math.max(0, times - 1) * period;
+    for (let at = to; at < rows.length; at++) {
+      const row = rows[at] as PlacedRow;
+      yield { ...row, time: row.time + late };
+    }
   }
 
   // --- descriptors -------------------------------------------------------------------------------------------
@@ -765,4 +764,32 @@ function firstBytes(bytes: Uint8Array): bigint {
   let value = 0n;
   for (let i = Math.min(bytes.length, 8) - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[i] as number);
   return value;
+}
+
+/** As many as fit; false: there were none left. */
+function fill(batch: EventBatch, rows: Iterator<PlacedRow, void, undefined>): boolean {
+  batch.clear();
+  while (batch.length < batch.capacity) {
+    const { value: row } = rows.next();
+    if (row === undefined) break;
+    const i = batch.length++;
+    batch.kind[i] = row.kind;
+    batch.flags[i] = row.flags ?? 0;
+    batch.thread[i] = row.thread;
+    batch.object[i] = row.object ?? 0;
+    batch.fd[i] = row.fd ?? -1;
+    batch.op[i] = row.op ?? 0;
+    batch.time[i] = BigInt(row.time + row.duration);
+    batch.duration[i] = BigInt(row.duration);
+    batch.offset[i] = BigInt.asUintN(64, row.offset ?? 0n);
+    batch.value[i] = BigInt.asUintN(64, row.value ?? 0n);
+    batch.result[i] = row.result ?? 0n;
+    batch.errno[i] = row.errno ?? 0;
+    batch.site[i] = 0;
+    for (const { role, data } of row.payloads ?? []) {
+      const start = batch.payloads.add(i, role, 0, 0, 0n, data.length);
+      batch.payloads.bytes.set(data, start);
+    }
+  }
+  return batch.length > 0;
 }

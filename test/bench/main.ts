@@ -2,6 +2,7 @@
 /** `npm run bench [-- --json FILE] [-- --only AREA]`: measures, prints a table. */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { area as check } from './check.js';
 import { area as cli } from './cli.js';
 import { type Area, type Figure, reaches } from './harness.js';
 import { area as mmio } from './mmio.js';
@@ -9,7 +10,7 @@ import { area as record } from './record.js';
 import { area as trace } from './trace.js';
 
 /** In the order of the table. */
-const AREAS: readonly Area[] = [record, mmio, trace, cli];
+const AREAS: readonly Area[] = [record, mmio, trace, check, cli];
 
 const { values } = parseArgs({ options: { json: { type: 'string' }, only: { type: 'string' } } });
 const chosen = AREAS.filter((area) => values.only === undefined || area.name === values.only);
