@@ -8,6 +8,7 @@ import { FileStorage, MemoryStorage } from '../devices/nvme/storage.js';
 import { type DeviceSlot, parseBdf } from '../kernel/topology.js';
 import { readGeneric } from './generic-file.js';
 
+const DEVICES = 'nvme, edu and generic:FILE';
 const SIZE_DEFAULT = 64 << 20;
 const SIZE_LEAST = 1 << 20;
 const SIZE_MOST = 2 ** 40;
@@ -21,15 +22,19 @@ export function parseDevice(text: string): DeviceSlot {
     case 'nvme':
       return nvme(text, parseOptions(text, rest, ['file', 'size', 'bdf']));
     case 'edu':
-      return { device: new Edu(), ...place(parseOptions(text, rest, ['bdf'])) };
+      return { device: new Edu(), ...place(text, parseOptions(text, rest, ['bdf'])) };
     case 'generic': {
       const [file = '', ...others] = rest.split(',');
       if (file === '')
         throw new UserError(`--sim ${text}: name the file that describes the device: generic:FILE`);
-      return { device: readGeneric(file), ...place(parseOptions(text, others.join(','), ['bdf'])) };
+      return { device: readGeneric(file), ...place(text, parseOptions(text, others.join(','), ['bdf'])) };
     }
+    case 'vfio-user':
+      throw new UserError(`--sim ${text}: vfio-user devices are not there yet; there are ${DEVICES}`);
     default:
-      throw new UserError(`--sim ${text}: no such device; there are nvme, edu and generic:FILE`);
+      if (text.endsWith('.vtape'))
+        throw new UserError(`--sim ${text}: a trace can't take a device's place yet; there are ${DEVICES}`);
+      throw new UserError(`--sim ${text === '' ? "''" : text}: no such device; there are ${DEVICES}`);
   }
 }
 
@@ -45,7 +50,7 @@ function nvme(text: string, options: ReadonlyMap<string, string>): DeviceSlot {
   if (bytes % 512 !== 0) throw new UserError(`--sim ${text}: the size is in blocks of 512 bytes`);
   return {
     device: new Nvme({ storage: file === undefined ? new MemoryStorage(bytes) : storageOf(text, file) }),
-    ...place(options),
+    ...place(text, options),
   };
 }
 
@@ -60,10 +65,14 @@ function storageOf(text: string, file: string): FileStorage {
   return storage;
 }
 
-function place(options: ReadonlyMap<string, string>): { readonly bdf?: string } {
+function place(text: string, options: ReadonlyMap<string, string>): { readonly bdf?: string } {
   const bdf = options.get('bdf');
   if (bdf === undefined) return {};
-  parseBdf(bdf);
+  try {
+    parseBdf(bdf);
+  } catch (error) {
+    throw error instanceof UserError ? new UserError(`--sim ${text}: ${error.message}`) : error;
+  }
   return { bdf };
 }
 

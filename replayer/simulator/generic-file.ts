@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The file of `--sim generic:FILE`: a PCI function described in JSON (docs/simulated-kernel.md has the keys). */
+/** The file of `--sim generic:FILE`: a PCI function described in JSON (docs/generic-device.md has the keys). */
 import { readFileSync } from 'node:fs';
 import { UserError } from '../../abi/user-error.js';
-import { Generic, type GenericRegister } from '../devices/generic/generic.js';
+import {
+  Generic,
+  type GenericAction,
+  type GenericRegister,
+  type GenericTrigger,
+} from '../devices/generic/generic.js';
 import { advancedFeatures, express, msi, msix, pm } from '../devices/pci/capabilities.js';
 import type { BarDescription, CapabilityDescription } from '../devices/pci/description.js';
 
@@ -22,7 +27,9 @@ export function readGeneric(path: string): Generic {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new UserError(`--sim generic: ${path}: ${error instanceof Error ? error.message : String(error)}`);
+    // What it quotes of the file may have lines.
+    const what = (error instanceof Error ? error.message : String(error)).replace(/\s+/g, ' ');
+    throw new UserError(`--sim generic: ${path}: ${what}`);
   }
   return describe(new Fields(path, '', value));
 }
@@ -81,9 +88,38 @@ function describe(top: Fields): Generic {
       capabilities: capabilities(top, bars),
     },
     registers,
+    triggers: top.list('triggers').map((trigger) => triggerOf(trigger, bars)),
   });
   top.done();
   return device;
+}
+
+function triggerOf(trigger: Fields, bars: readonly (BarDescription | undefined)[]): GenericTrigger {
+  const bar = trigger.number('bar', 0, 5);
+  const size = bars[bar]?.size ?? trigger.wrong('bar', 'a BAR of this device');
+  const offset = trigger.number('offset', 0, size - 1);
+  const value = trigger.big('value');
+  const action = actionOf(trigger, size);
+  trigger.done();
+  return { bar, offset, action, ...(value === undefined ? {} : { value }) };
+}
+
+function actionOf(trigger: Fields, size: number): GenericAction {
+  const kind = trigger.choice('do', ['message', 'intx', 'dma-read', 'dma-write', 'forget', 'vanish'], '');
+  switch (kind) {
+    case 'message':
+      return { do: kind, vector: trigger.number('vector', 0, 2047, 0) };
+    case 'intx':
+      return { do: kind, asserted: trigger.flag('asserted') };
+    case 'dma-read':
+    case 'dma-write': {
+      const length = trigger.number('length', 1, size);
+      return { do: kind, length, at: trigger.number('at', 0, size - length) };
+    }
+    case 'forget':
+    case 'vanish':
+      return { do: kind };
+  }
 }
 
 /** One after the other from 0x40. */
@@ -103,7 +139,8 @@ function capabilities(
     if (![1, 2, 4, 8, 16, 32].includes(vectors)) top.wrong('msiVectors', '1, 2, 4, 8, 16 or 32');
     add(msi({ offset, vectors: vectors as 1 | 2 | 4 | 8 | 16 | 32 }));
   }
-  const [table] = top.list('msix');
+  const [table, another] = top.list('msix');
+  if (another !== undefined) top.wrong('msix', 'one');
   if (table !== undefined) {
     const bar = table.number('bar', 0, 5);
     const count = table.number('vectors', 1, 2048);
@@ -157,7 +194,7 @@ class Fields {
     return typeof value === 'boolean' ? value : this.wrong(name, 'true or false');
   }
 
-  choice<const T extends string>(name: string, allowed: readonly T[], otherwise: T): T {
+  choice<const T extends string>(name: string, allowed: readonly T[], otherwise: T | ''): T {
     const value = String(this.#take(name) ?? otherwise);
     return allowed.find((one) => one === value) ?? this.wrong(name, `one of ${allowed.join(', ')}`);
   }

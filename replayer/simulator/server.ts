@@ -8,7 +8,8 @@ import type { Mapping } from '../kernel/process.js';
 import { encodeCopies, encodeReply, FrameReader, type Reply, type Request } from './frames.js';
 import { OpenFiles } from './open-files.js';
 import { CallMemory } from './process-memory.js';
-import { cutRanges, RemoteProcess } from './remote-process.js';
+import { Processes } from './processes.js';
+import { cutRanges, type RemoteProcess } from './remote-process.js';
 
 type Role = 'new' | 'file' | 'channel' | 'service';
 
@@ -17,13 +18,16 @@ interface Connection {
   role: Role;
   /** Of a channel or service connection. */
   process: RemoteProcess | undefined;
-  /** Of a file's connection: its inode. */
+  /** Of a file's connection: its inode, once it has been found to be nobody else's. */
   inode: bigint | undefined;
 }
 
 const MAP_TYPE = 0x0f;
 const MAP_SHARED = 0x01;
 const MAP_SHARED_VALIDATE = 0x03;
+const PAGE = 4096;
+/** A shim reads each answer before it asks again; who lets more than this lie is none. */
+const UNREAD_MOST = 4 * SIM_DATA_MAX;
 
 function isWidth(width: bigint): width is 1n | 2n | 4n | 8n {
   return width === 1n || width === 2n || width === 4n || width === 8n;
@@ -32,18 +36,20 @@ function isWidth(width: bigint): width is 1n | 2n | 4n | 8n {
 export class SimulatorServer {
   /** What went wrong in the simulator itself: the first of each. */
   readonly bugs: string[] = [];
-  /** Why a driver's memory can't be reached, when it can't. */
-  refused: string | undefined;
   readonly #files = new OpenFiles();
-  readonly #processes = new Map<number, RemoteProcess>();
-  readonly #services = new Map<number, Socket>();
-  readonly #parents = new Map<number, number>();
+  readonly #processes = new Processes(this.#files);
   readonly #mappings = new Map<number, Mapping>();
   readonly #connections = new Set<Connection>();
+  /** Files' connections, and those that are kept for a file to come. */
+  readonly #sockets = new Map<bigint, Connection>();
   readonly #server: Server;
   #lastMapping = 0;
 
-  constructor(readonly kernel: SimulatedKernel) {
+  /** `afterChange` is called before a driver hears of a call that may have changed what sysfs shows. */
+  constructor(
+    readonly kernel: SimulatedKernel,
+    readonly afterChange: () => void = () => undefined,
+  ) {
     this.#server = createServer((socket) => this.#accept(socket));
   }
 
@@ -52,6 +58,10 @@ export class SimulatorServer {
       this.#server.once('error', reject);
       this.#server.listen({ path, backlog: 511 }, () => resolve());
     });
+  }
+
+  get refused(): string | undefined {
+    return this.#processes.refused;
   }
 
   /** Nobody is connected: every driver has ended. */
@@ -84,7 +94,7 @@ export class SimulatorServer {
   }
 
   #drain(connection: Connection, frames: FrameReader): void {
-    for (;;) {
+    while (!connection.socket.destroyed) {
       if (connection.role === 'service') {
         const message = frames.nextFixed(SIM_SERVICE_BYTES);
         if (message === undefined) return;
@@ -108,7 +118,9 @@ export class SimulatorServer {
   }
 
   #reply({ socket }: Connection, { type }: Request, reply: Reply): void {
-    if (!socket.destroyed) socket.write(encodeReply(type, reply));
+    if (socket.destroyed) return;
+    if (socket.writableLength > UNREAD_MOST) socket.destroy();
+    else socket.write(encodeReply(type, reply));
   }
 
   #handle(connection: Connection, request: Request): void {
@@ -141,7 +153,6 @@ export class SimulatorServer {
       case SimType.OPEN:
       case SimType.SPARE:
         connection.role = 'file';
-        connection.inode = request.file;
         break;
       case SimType.CHANNEL:
         connection.role = 'channel';
@@ -153,13 +164,17 @@ export class SimulatorServer {
         connection.socket.destroy();
         return;
     }
-    if (request.type === SimType.SPARE) {
-      this.#reply(connection, request, { result: 0 });
-      return;
-    }
     afterTurn(() => {
-      if (connection.socket.destroyed) return;
-      const process = this.#process(request.pid);
+      if (!this.#connections.has(connection)) return;
+      if (connection.role === 'file' && !this.#claim(connection, request.file)) {
+        connection.socket.destroy();
+        return;
+      }
+      if (request.type === SimType.SPARE) {
+        this.#reply(connection, request, { result: 0 });
+        return;
+      }
+      const process = this.#processes.get(request.pid);
       if (process === undefined) {
         this.#reply(connection, request, { result: -EPERM });
         connection.socket.end();
@@ -170,24 +185,35 @@ export class SimulatorServer {
     });
   }
 
+  #claim(connection: Connection, inode: bigint): boolean {
+    if (inode === 0n || this.#sockets.has(inode)) return false;
+    this.#sockets.set(inode, connection);
+    connection.inode = inode;
+    return true;
+  }
+
   #attach(connection: Connection, process: RemoteProcess, request: Request): void {
     connection.process = process;
     process.connections++;
-    if (!this.#parents.has(request.pid)) this.#parents.set(request.pid, Number(request.a));
-    if (request.type === SimType.SERVICE) this.#services.set(request.pid, connection.socket);
+    this.#processes.suggestParent(request.pid, Number(request.a));
+    if (request.type === SimType.SERVICE) this.#processes.addService(request.pid, connection.socket);
     this.#reply(connection, request, { result: 0 });
   }
 
   #open(connection: Connection, process: RemoteProcess, request: Request): void {
-    this.#forgetEnded();
+    this.#processes.forgetEnded();
+    this.#dropUnmapped();
     const path = Buffer.from(request.payload).toString();
     const file = this.kernel.open(process, path);
+    // Without a channel it has made no call that the kernel would remember it by; its memory may end any time.
+    if (process.connections === 0 && process.ranges.length === 0) this.#processes.forget(process);
     if (typeof file === 'number') {
       this.#reply(connection, request, { result: file });
       connection.socket.end();
       return;
     }
     const { rdev } = this.#files.add(request.file, file, path);
+    this.afterChange();
     this.#reply(connection, request, { result: 0, a: rdev, b: BigInt(file.kind) });
   }
 
@@ -197,8 +223,8 @@ export class SimulatorServer {
       this.#reply(connection, request, { result: -EBADF });
       return;
     }
-    const spare =
-      request.d === 0n ? undefined : { fd: Number(BigInt.asIntN(32, request.c)), inode: request.d };
+    const isSpare = this.#sockets.has(request.d) && this.#files.get(request.d) === undefined;
+    const spare = isSpare ? { fd: Number(BigInt.asIntN(32, request.c)), inode: request.d } : undefined;
     const memory = new CallMemory(process.memory, request.b, request.payload);
     const { value, done } = process.service.during(() =>
       process.withSpare(spare, () =>
@@ -207,6 +233,7 @@ export class SimulatorServer {
     );
     if (value.installed !== undefined && spare !== undefined)
       this.#files.add(spare.inode, value.installed, undefined);
+    this.afterChange();
     const reply: Reply = {
       result: value.value,
       a: value.installed === undefined ? 0n : 1n,
@@ -223,14 +250,14 @@ export class SimulatorServer {
     switch (type) {
       case SimType.LOAD: {
         if (!isWidth(b)) return undefined;
-        const value = this.#mappings.get(Number(file))?.load(Number(a), Number(b) as 1 | 2 | 4 | 8);
+        const value = this.#mapping(file, a, b)?.load(Number(a), Number(b) as 1 | 2 | 4 | 8);
         return value === undefined ? { result: -EFAULT } : { result: 0, a: value };
       }
       case SimType.STORE: {
         if (!isWidth(b)) return undefined;
         const width = Number(b) as 1 | 2 | 4 | 8;
         const value = BigInt.asUintN(8 * width, c);
-        const stored = this.#mappings.get(Number(file))?.store(Number(a), width, value) ?? false;
+        const stored = this.#mapping(file, a, b)?.store(Number(a), width, value) ?? false;
         return { result: stored ? 0 : -EFAULT };
       }
       case SimType.READ:
@@ -247,10 +274,10 @@ export class SimulatorServer {
         const found = this.#files.get(file)?.file;
         if (found === undefined) return { result: -EBADF };
         const from = Uint8Array.from(payload);
-        return {
-          result:
-            type === SimType.WRITE ? this.kernel.write(found, from) : this.kernel.pwrite(found, from, a),
-        };
+        const result =
+          type === SimType.WRITE ? this.kernel.write(found, from) : this.kernel.pwrite(found, from, a);
+        this.afterChange();
+        return { result };
       }
       case SimType.MMAP:
         return this.#mmap(process, request);
@@ -274,14 +301,22 @@ export class SimulatorServer {
       }
       case SimType.FORKED: {
         const child = Number(a);
-        this.#parents.set(child, process.pid);
-        const forked = this.#process(child);
+        this.#processes.setParent(child, process.pid);
+        if (process.ranges.length === 0) return { result: 0 };
+        const forked = this.#processes.get(child);
         if (forked !== undefined && forked.ranges.length === 0) forked.ranges = [...process.ranges];
         return { result: 0 };
       }
       default:
         return undefined;
     }
+  }
+
+  /** The mapping that an access lies in; mapped are whole pages. */
+  #mapping(id: bigint, offset: bigint, width: bigint): Mapping | undefined {
+    const mapping = this.#mappings.get(Number(id));
+    const end = Math.ceil((mapping?.length ?? 0) / PAGE) * PAGE;
+    return offset + width <= BigInt(end) ? mapping : undefined;
   }
 
   #mmap(process: RemoteProcess, { file, a, b, c, d }: Request): Reply {
@@ -305,7 +340,7 @@ export class SimulatorServer {
 
   /** A mapping of which no piece is left in any process lets its file go. */
   #dropUnmapped(): void {
-    const live = new Set([...this.#processes.values()].flatMap(({ ranges }) => ranges.map(({ id }) => id)));
+    const live = this.#processes.mapped();
     for (const [id, mapping] of this.#mappings) {
       if (live.has(id)) continue;
       this.#mappings.delete(id);
@@ -313,64 +348,25 @@ export class SimulatorServer {
     }
   }
 
-  #process(pid: number): RemoteProcess | undefined {
-    const known = this.#processes.get(pid);
-    if (known !== undefined) return known;
-    try {
-      const process = new RemoteProcess(pid, this.#files, (message) => this.#toService(pid, message));
-      this.#processes.set(pid, process);
-      return process;
-    } catch (error) {
-      this.refused ??= error instanceof Error ? error.message : String(error);
-      return undefined;
-    }
-  }
-
-  /** Children that never said a word and have ended, or run another program by now: what they had mapped is unmapped. */
-  #forgetEnded(): void {
-    for (const process of this.#processes.values()) {
-      const [first] = process.ranges;
-      if (process.connections > 0 || first === undefined) continue;
-      if (process.memory.read(first.start, new Uint8Array(1))) continue;
-      this.#processes.delete(process.pid);
-      process.close();
-    }
-    this.#dropUnmapped();
-  }
-
-  /** To the process itself, else to a descendant: a fork has the parent's eventfds at the same numbers. */
-  #toService(owner: number, message: Buffer): boolean {
-    const own = this.#services.get(owner);
-    if (own !== undefined) return own.write(message) || true;
-    for (const [pid, socket] of this.#services) {
-      for (
-        let at = this.#parents.get(pid), steps = 0;
-        at !== undefined && steps < 64;
-        at = this.#parents.get(at), steps++
-      ) {
-        if (at === owner) return socket.write(message) || true;
-      }
-    }
-    return false;
-  }
-
   #hungUp(connection: Connection): void {
     this.#connections.delete(connection);
     if (connection.inode !== undefined) {
+      this.#sockets.delete(connection.inode);
       const file = this.#files.remove(connection.inode);
       if (file !== undefined) this.kernel.close(file);
+      this.afterChange();
     }
     const { process } = connection;
     if (process === undefined) return;
     if (connection.role === 'service') {
-      if (this.#services.get(process.pid) === connection.socket) this.#services.delete(process.pid);
+      this.#processes.removeService(process.pid, connection.socket);
       process.service.gone();
     }
     process.connections--;
     if (process.connections > 0) return;
-    if (this.#processes.get(process.pid) === process) this.#processes.delete(process.pid);
-    process.close();
+    this.#processes.forget(process);
     this.#dropUnmapped();
+    this.afterChange();
   }
 }
 

@@ -19,7 +19,8 @@ const IORESOURCE_READONLY = 0x4000;
 const IORESOURCE_MEM_64 = 0x10_0000;
 const IORESOURCE_SIZEALIGN = 0x4_0000;
 
-export function layOutTree(root: string, kernel: SimulatedKernel): void {
+/** Lays the files out; the result brings those up to date that follow the devices' state. */
+export function layOutTree(root: string, kernel: SimulatedKernel): () => void {
   const tree = new Tree(root);
   for (const path of kernel.nodes) tree.node(path);
   const noiommu = kernel.variant.noiommu ? 'Y' : 'N';
@@ -43,13 +44,33 @@ export function layOutTree(root: string, kernel: SimulatedKernel): void {
   tree.directory('/sys/class/vfio');
   tree.directory('/sys/class/iommu');
   for (const device of kernel.devices) layOutDevice(tree, device, kernel);
+  return followConfig(root, kernel);
+}
+
+/** `config` of each device, which `setpci` and `lspci` read while a driver is at work. */
+function followConfig(root: string, kernel: SimulatedKernel): () => void {
+  const followed = kernel.devices.map(({ core: { pci } }) => ({
+    live: pci.fn.config.bytes,
+    shown: pci.fn.config.bytes.slice(),
+    path: join(root, homeOf(pci), 'config'),
+  }));
+  return () => {
+    for (const { live, shown, path } of followed) {
+      if (Buffer.compare(live, shown) === 0) continue;
+      shown.set(live);
+      // In place: a reader may have it open.
+      writeFileSync(path, live, { flag: 'r+' });
+    }
+  };
+}
+
+function homeOf({ name }: PciDevice): string {
+  return `/sys/devices/pci${name.slice(0, 7)}/${name}`;
 }
 
 function layOutDevice(tree: Tree, device: VfioDevice, kernel: SimulatedKernel): void {
   const pci = device.core.pci;
-  const segment = pci.name.slice(0, 4);
-  const bus = pci.name.slice(5, 7);
-  const home = `/sys/devices/pci${segment}:${bus}/${pci.name}`;
+  const home = homeOf(pci);
   const put = (name: string, content: string | Uint8Array): void => tree.file(`${home}/${name}`, content);
   const { vendor, device: id, subsystemVendor = 0, subsystem = 0, classCode, revision = 0 } = pci.fn.pci;
   put('vendor', hex(vendor, 4));
@@ -74,7 +95,7 @@ function layOutDevice(tree: Tree, device: VfioDevice, kernel: SimulatedKernel): 
   put('reset', '');
   put('remove', '');
   put('rescan', '');
-  put('config', configSpace(pci));
+  put('config', pci.fn.config.bytes);
   const upper = (value: number, digits: number): string =>
     value.toString(16).toUpperCase().padStart(digits, '0');
   const modalias = `pci:v${upper(vendor, 8)}d${upper(id, 8)}sv${upper(subsystemVendor, 8)}sd${upper(subsystem, 8)}bc${upper(classCode >> 16, 2)}sc${upper((classCode >> 8) & 0xff, 2)}i${upper(classCode & 0xff, 2)}`;
@@ -135,14 +156,6 @@ function resourceFlags({ io, wide, prefetchable }: Resource, index: number): num
     (prefetchable ? IORESOURCE_PREFETCH | 8 : 0) |
     (index === 6 ? IORESOURCE_READONLY : 0)
   );
-}
-
-/** As `config` reads for root; what a driver changes later is not followed. */
-function configSpace(pci: PciDevice): Uint8Array {
-  const bytes = new Uint8Array(pci.configSize);
-  const view = new DataView(bytes.buffer);
-  for (let at = 0; at < bytes.length; at += 4) view.setUint32(at, pci.read(at, 4) >>> 0, true);
-  return bytes;
 }
 
 class Tree {

@@ -15,8 +15,7 @@ const { directory, devices, variant } = workerData as SimulatorStart;
 const IDLE_POLL_MS = 20;
 
 const kernel = new SimulatedKernel({ variant: parseVariant(variant), devices: devices.map(parseDevice) });
-const server = new SimulatorServer(kernel);
-layOutTree(join(directory, SIM_ROOT), kernel);
+const server = new SimulatorServer(kernel, layOutTree(join(directory, SIM_ROOT), kernel));
 await server.listen(join(directory, SIM_SOCKET));
 parentPort?.postMessage('ready');
 

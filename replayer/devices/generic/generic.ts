@@ -71,8 +71,9 @@ export class Generic implements Device {
     if (register === undefined) memory.write(offset, width, value);
     else {
       const held = memory.read(offset, width);
-      const writable = register.writable ?? -1n;
-      const kept = held & ~(value & (register.clearedByOnes ?? 0n));
+      const { clearedByOnes = 0n } = register;
+      const writable = (register.writable ?? -1n) & ~clearedByOnes;
+      const kept = held & ~(value & clearedByOnes);
       memory.write(offset, width, BigInt.asUintN(8 * width, (kept & ~writable) | (value & writable)));
     }
     for (const trigger of this.#options.triggers ?? []) {

@@ -73,7 +73,12 @@ export class FileStorage implements Storage {
 
   constructor(path: string) {
     [this.#fd, this.readOnly] = openFile(path);
-    this.bytes = fstatSync(this.#fd).size;
+    const status = fstatSync(this.#fd);
+    if (!status.isFile()) {
+      closeSync(this.#fd);
+      throw new UserError(`nvme: '${path}' is no regular file, which has a size`);
+    }
+    this.bytes = status.size;
   }
 
   read(offset: number, into: Uint8Array): boolean {
