@@ -63,7 +63,7 @@ function traceMarkdown(report: TraceReport): string {
 function findingMarkdown({ rule, title, severity, message, evidence, compliant }: ReportedFinding): string {
   const lines = evidence.map(({ event, time_ns, text, note, site }) => {
     const place = site === undefined ? '' : ` @${site}`;
-    return `${String(event).padStart(7)}  ${timeText(time_ns)}  ${text}${place}\n         ^ ${escapeText(note)}`;
+    return `${String(event).padStart(7)}  ${timeText(time_ns)}  ${escapeText(`${text}${place}`)}\n         ^ ${escapeText(note)}`;
   });
   return [
     `<details><summary>${severity} ${rule}: ${inline(title)}</summary>`,

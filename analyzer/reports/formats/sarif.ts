@@ -29,7 +29,6 @@ export function renderSarif(report: ComplianceReport): string {
             semanticVersion: report.tool.replace(/^vfiotape /, ''),
             rules: rules.map((rule) => ({
               id: rule.id,
-              name: rule.id.replace('-', ''),
               shortDescription: { text: rule.title },
               fullDescription: { text: flat(rule.why) },
               help: { text: `${flat(rule.compliant)}\n\n${rule.sources.join('\n')}` },
@@ -77,9 +76,13 @@ function resultOf(trace: TraceReport, finding: ReportedFinding, ruleIndex: numbe
 function location(trace: TraceReport, event: ReportedEvent | undefined): object {
   const text = event === undefined ? '' : `${event.note}: event ${event.event}: ${event.text}`;
   const source = event?.source;
+  const line = event === undefined ? '' : escapeText(event.text);
   const physicalLocation =
     source === undefined
-      ? { artifactLocation: { uri: uri(traceName(trace)) }, region: { startLine: (event?.event ?? 0) + 1 } }
+      ? {
+          artifactLocation: { uri: uri(traceName(trace)) },
+          region: { startLine: (event?.event ?? 0) + 1, snippet: { text: line } },
+        }
       : { artifactLocation: { uri: uri(source.file) }, region: { startLine: Math.max(1, source.line) } };
   return { physicalLocation, message: { text: escapeText(text) } };
 }

@@ -75,7 +75,9 @@ function findingText(finding: ReportedFinding): string {
   ];
   for (const { event, time_ns, text, note, site } of evidence) {
     const place = site === undefined ? '' : ` @${site}`;
-    lines.push(`  ${String(event).padStart(7)}  ${timeText(time_ns).padStart(TIME_WIDTH)}  ${text}${place}`);
+    lines.push(
+      `  ${String(event).padStart(7)}  ${timeText(time_ns).padStart(TIME_WIDTH)}  ${escapeText(text)}${escapeText(place)}`,
+    );
     lines.push(`  ${' '.repeat(7 + TIME_WIDTH + 4)}^ ${escapeText(note)}`);
   }
   lines.push(`  do: ${compliant}`);
