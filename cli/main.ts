@@ -26,6 +26,10 @@ const VERBS: Readonly<
     load: () => import('./check.js'),
   },
   rules: { summary: 'the catalogue of rules, or one rule explained', load: () => import('./rules.js') },
+  replay: {
+    summary: 'reissue a recorded session to a device, and report every divergence',
+    load: () => import('./replay.js'),
+  },
   recover: { summary: 'seal what a killed recorder left behind', load: () => import('./recover.js') },
   doctor: { summary: 'can this machine record, and if not, what to do', load: () => import('./doctor.js') },
 };

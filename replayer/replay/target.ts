@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * A machine on which a recorded session is reissued: a simulated one in process, or this one. All calls answer as
+ * system calls do: a number, or a negative errno.
+ */
+export interface TargetMapping {
+  /** Undefined: SIGBUS. */
+  load(offset: number, width: 1 | 2 | 4 | 8): bigint | undefined;
+  store(offset: number, width: 1 | 2 | 4 | 8, value: bigint): boolean;
+  unmap(): void;
+}
+
+export interface TargetMemory {
+  /** As the calls take it. */
+  readonly address: bigint;
+  read(offset: number, length: number): Uint8Array;
+  write(offset: number, bytes: Uint8Array): void;
+  free(): void;
+}
+
+export interface TargetEventfd {
+  readonly fd: number;
+  /** What was signalled since it was read last; 0: nothing. */
+  read(): bigint;
+  write(): void;
+  close(): void;
+}
+
+export interface Target {
+  /** `sim:nvme`, `hardware:0000:01:00.0` */
+  readonly label: string;
+  /** The device that takes the recorded one's place. */
+  readonly bdf: string;
+  readonly groupPath: string;
+  /** Undefined where the machine has none. */
+  readonly cdevPath: string | undefined;
+  open(path: string): number;
+  close(fd: number): void;
+  /** The argument is a structure, changed in place. */
+  ioctl(fd: number, request: number, argument: Uint8Array): number;
+  /** The argument is a number. */
+  ioctlValue(fd: number, request: number, argument: bigint): number;
+  pread(fd: number, into: Uint8Array, offset: bigint): number;
+  pwrite(fd: number, from: Uint8Array, offset: bigint): number;
+  mmap(fd: number, offset: bigint, length: bigint): TargetMapping | number;
+  /** Memory for the device, all zeroes. */
+  memory(length: bigint): TargetMemory;
+  eventfd(): TargetEventfd;
+  /** Lets a simulated device do what it was told to. */
+  settle(): void;
+  /** Everything is closed; a device that is open is reset first. */
+  end(): void;
+}
