@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Sessions that were recorded on a real kernel, reissued on the simulated one. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { packageRoot } from '../../abi/package-root.js';
+import type { Divergence, ReplayReport } from '../../replayer/replay/divergence.js';
+import { Masks, parseMasks } from '../../replayer/replay/masks.js';
+import { Replay, type ReplayOptions } from '../../replayer/replay/replay.js';
+import { SimulatedTarget } from '../../replayer/replay/simulated-target.js';
+import { RecordedSession } from '../../session/fixtures.js';
+import type { EventBatch } from '../../traces/columns.js';
+import { EventKind } from '../../traces/model.js';
+import { openTrace, type Trace } from '../../traces/reader.js';
+import { TraceWriter } from '../../traces/writer.js';
+
+const directory = mkdtempSync(join(tmpdir(), 'vfiotape-replay-'));
+after(() => rmSync(directory, { recursive: true, force: true }));
+
+const OPTIONS: ReplayOptions = {
+  masks: new Masks(),
+  pace: 'fast',
+  from: 0,
+  to: Number.MAX_SAFE_INTEGER,
+  stopAtDivergence: false,
+  patienceNs: 0,
+};
+
+function replayed(trace: Trace, device: string, options: Partial<ReplayOptions> = {}): ReplayReport {
+  const target = new SimulatedTarget(device, '');
+  try {
+    const running = new Replay(trace, target, { ...OPTIONS, ...options }).run();
+    let step = running.next();
+    while (step.done !== true) step = running.next();
+    return step.value;
+  } finally {
+    target.end();
+  }
+}
+
+function corpus(name: string): Trace {
+  return openTrace(readFileSync(join(packageRoot(), 'traces/corpus', `${name}.vtape`)));
+}
+
+const text = ({ event, kind, what, recorded, seen }: Divergence): string =>
+  `${event} ${kind} ${what}: ${recorded} -> ${seen}`;
+
+for (const name of ['edu/group', 'edu/cdev']) {
+  test(`${name}: a session of a real kernel's has no divergence on the simulated one`, () => {
+    const report = replayed(corpus(name), 'edu');
+    assert.deepEqual(report.divergences.map(text), []);
+    assert.deepEqual(report.omissions, []);
+    assert.ok(report.operations > 40, String(report.operations));
+    assert.ok(report.compared >= report.operations - 10);
+  });
+}
+
+/** The trace with other values: `change` answers the new value of an event, or undefined. */
+async function changed(
+  trace: Trace,
+  name: string,
+  change: (batch: EventBatch, row: number) => bigint | undefined,
+): Promise<{ readonly trace: Trace; readonly events: readonly number[] }> {
+  const path = join(directory, name);
+  const writer = await TraceWriter.create(path, trace.header);
+  const { definitions } = trace;
+  await writer.writeDefinitions({
+    processes: [...definitions.processes.values()],
+    threads: [...definitions.threads.values()],
+    devices: [...definitions.devices.values()],
+    objects: [...definitions.objects.values()],
+    modules: [...definitions.modules.values()],
+    sites: [...definitions.sites.values()],
+  });
+  const events: number[] = [];
+  for (const batch of trace.batches()) {
+    batch.length = batch.end;
+    for (let row = 0; row < batch.end; row++) {
+      const value = change(batch, row);
+      if (value === undefined) continue;
+      batch.value[row] = value;
+      events.push(batch.firstEvent + row);
+    }
+    await writer.writeChunk(batch, []);
+  }
+  assert.ok(trace.summary);
+  await writer.seal(trace.summary);
+  return { trace: openTrace(path), events };
+}
+
+test('each of the planted differences is found, and nothing else', async () => {
+  let loads = 0;
+  const planted = await changed(corpus('edu/cdev'), 'planted.vtape', (batch, row) => {
+    if (batch.kind[row] !== EventKind.LOAD) return undefined;
+    // Two loads of one register in a row may be a wait for it: its last value counts.
+    loads++;
+    return (batch.value[row] as bigint) ^ 0x4000n;
+  });
+  assert.ok(loads >= 5);
+  const report = replayed(planted.trace, 'edu');
+  const found = new Set(report.divergences.map(({ event }) => event));
+  for (const event of found) assert.ok(planted.events.includes(event), `event ${event} was not planted`);
+  assert.ok(report.divergences.every(({ kind }) => kind === 'value'));
+  assert.equal(report.divergences.length, found.size);
+  // Every run of loads of one register is one divergence.
+  const { trace } = planted;
+  let runs = 0;
+  let last = '';
+  for (const batch of trace.batches()) {
+    for (let row = batch.begin; row < batch.end; row++) {
+      const kind = batch.kind[row] as number;
+      if (kind === EventKind.CLOCK || kind === EventKind.WAKE || kind === EventKind.SITE) continue;
+      const place =
+        kind === EventKind.LOAD ? `${batch.object[row]} ${batch.op[row]} ${batch.offset[row]}` : '';
+      if (place !== '' && place !== last) runs++;
+      last = place;
+    }
+  }
+  assert.equal(report.divergences.length, runs);
+});
+
+test('a mask leaves a register out, or some bits of it', async () => {
+  const s = new RecordedSession();
+  const { device } = s.openNvme();
+  s.load(device, 0, 0x08, 4, 0x0001_0501);
+  const trace = await s.trace();
+  const value = (masks: Masks) =>
+    replayed(trace, 'nvme', { masks })
+      .divergences.filter(({ kind }) => kind === 'value')
+      .map(text);
+  assert.deepEqual(value(new Masks()), [
+    `${s.next - 1} value BAR0+0x8 VS: 0x00010501 TER=1 MNR=5 MJR=1 -> 0x00010400 MNR=4 MJR=1`,
+  ]);
+  assert.deepEqual(value(parseMasks('BAR0 VS # the version\n', 'm')), []);
+  assert.deepEqual(value(parseMasks('BAR0+0x8 0x1ff', 'm')), []);
+  assert.equal(value(parseMasks('BAR0+0x8 0x1', 'm')).length, 1);
+});
+
+test('masks that are none are the user’s mistake, said with their line', () => {
+  assert.throws(() => parseMasks('BAR0 CSTS\nBAR7 X', 'm.txt'), /^UserError: m\.txt:2: 'BAR7 X' is no mask/);
+});
+
+test('a register that is waited for is waited for, whichever device was faster', async () => {
+  for (const recorded of [[1n], [0n, 1n], [0n, 0n, 0n, 1n]]) {
+    const s = new RecordedSession();
+    const { device } = s.openNvme();
+    s.store(device, 0, 0x24, 4, 0x001f_001f).store(device, 0, 0x14, 4, 0x0046_0001);
+    for (const value of recorded) s.load(device, 0, 0x1c, 4, value);
+    const { divergences } = replayed(await s.trace(), 'nvme');
+    assert.deepEqual(divergences.filter(({ what }) => what.includes('CSTS')).map(text), [], String(recorded));
+  }
+});
+
+test('an errno that is another is a divergence, and stops when it is asked to', async () => {
+  const s = new RecordedSession();
+  const { container, device } = s.openNvme();
+  s.mapDma(container, { iova: 0x1000n, size: 0x1000n, errno: 17 });
+  const map = s.next - 1;
+  s.load(device, 0, 0x08, 4, 7);
+  const report = replayed(await s.trace(), 'nvme', { from: map, stopAtDivergence: true });
+  assert.deepEqual(report.divergences.map(text), [`${map} errno VFIO_IOMMU_MAP_DMA: EEXIST -> success`]);
+  assert.match(report.stopped ?? '', new RegExp(`event ${map}$`));
+});
+
+test('memory-decode off is a fault, not a value', async () => {
+  const s = new RecordedSession();
+  const { device } = s.openNvme();
+  s.map(device, 0, 0x4000n);
+  s.configWrite(device, 4, 2, 0);
+  const load = s.next;
+  s.load(device, 0, 0x1c, 4, 0);
+  const { divergences } = replayed(await s.trace(), 'nvme');
+  assert.deepEqual(divergences.filter(({ event }) => event === load).map(text), [
+    `${load} fault BAR0+0x1c: an access -> SIGBUS`,
+  ]);
+});
+
+test('what can not be reissued is counted, not passed over', async () => {
+  const s = new RecordedSession();
+  const { device } = s.openNvme();
+  s.fatal(device, 'load', 0, 0x1c, 4);
+  const unseen = s.unseenDevice({ bdf: '0000:00:09.0' });
+  s.load(unseen, 0, 0, 4, 0);
+  const { omissions } = replayed(await s.trace(), 'nvme');
+  assert.deepEqual(
+    omissions.map(({ reason, count }) => `${count} ${reason}`),
+    [
+      '1 an access that never completed',
+      '1 a descriptor that the recorder did not see opened',
+      '1 accesses to a device that the replay does not have',
+    ],
+  );
+});
