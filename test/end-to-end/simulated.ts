@@ -28,6 +28,17 @@ export function buildExample(name: string, out: string): string {
   return join(out, name);
 }
 
+/** Compiles test/end-to-end/drivers/simulated.c, which does its VFIO calls by examples/nvme/vfio.c. */
+export function buildSimulated(out: string): string {
+  const program = join(out, 'simulated');
+  const flags = ['-std=gnu11', '-O1', '-g', '-Wall', '-Wextra', '-D_GNU_SOURCE', '-pthread'];
+  const sources = ['test/end-to-end/drivers/simulated.c', 'examples/nvme/vfio.c'].map((file) =>
+    join(root, file),
+  );
+  execFileSync(process.env['CC'] ?? 'cc', [...flags, '-o', program, ...sources]);
+  return program;
+}
+
 /** Why a test of this program can't be run here, for `skip`. */
 export function missing(program: string, option = '--version'): string | false {
   return spawnSync(program, [option], { stdio: 'ignore' }).error === undefined

@@ -74,6 +74,15 @@ static void claim_pool(uint32_t pid)
 	__atomic_store_n(&ours.pid, pid, __ATOMIC_RELEASE);
 }
 
+static bool any_connected(void)
+{
+	for (unsigned int i = 0; i < CHANNELS; i++) {
+		if (__atomic_load_n(&channels[i].number, __ATOMIC_RELAXED))
+			return true;
+	}
+	return false;
+}
+
 static long connect_channel(struct sim_channel *channel)
 {
 	long low = new_channel(), fd;
@@ -81,7 +90,12 @@ static long connect_channel(struct sim_channel *channel)
 	if (low < 0)
 		return low;
 	fd = sim_hide((int)low);
-	raw_close((int)low);
+	if (fd == -EMFILE && !any_connected()) {
+		fd = low; /* the last number that there is */
+		object_set((int)fd, (union object_entry){ .fd = { .kind = VFIOTAPE_OBJECT_SOCKET } });
+	} else {
+		raw_close((int)low);
+	}
 	if (fd >= 0)
 		channel->number = (int32_t)fd + 1;
 	return fd;
@@ -100,6 +114,42 @@ static struct sim_channel *take_channel(void)
 	}
 }
 
+/* Waits for one that is connected already; NULL when none is. */
+static struct sim_channel *take_connected(void)
+{
+	while (any_connected()) {
+		for (unsigned int i = 0; i < CHANNELS; i++) {
+			struct sim_channel *channel = &channels[i];
+
+			if (!__atomic_load_n(&channel->number, __ATOMIC_RELAXED) ||
+			    __atomic_exchange_n(&channel->busy, 1, __ATOMIC_ACQUIRE))
+				continue;
+			if (channel->number)
+				return channel;
+			__atomic_store_n(&channel->busy, 0, __ATOMIC_RELEASE);
+		}
+		raw_nanosleep(50000);
+	}
+	return NULL;
+}
+
+static long connect_or_share(struct sim_call *call)
+{
+	long fd = connect_channel(call->channel);
+	struct sim_channel *other;
+
+	/* A driver that has used up its descriptors still makes calls on those that it has. */
+	if (fd != -EMFILE && fd != -ENFILE)
+		return fd;
+	__atomic_store_n(&call->channel->busy, 0, __ATOMIC_RELEASE);
+	call->channel = NULL;
+	other = take_connected();
+	if (!other)
+		return fd;
+	call->channel = other;
+	return other->number - 1;
+}
+
 static long open_call(struct sim_call *call)
 {
 	uint32_t pid = call->request.pid;
@@ -112,7 +162,7 @@ static long open_call(struct sim_call *call)
 		fd = new_channel(); /* a child that shares our memory */
 	} else {
 		call->channel = take_channel();
-		fd = call->channel->number ? call->channel->number - 1 : connect_channel(call->channel);
+		fd = call->channel->number ? call->channel->number - 1 : connect_or_share(call);
 	}
 	call->fd = (int)fd;
 	return fd;
@@ -136,7 +186,7 @@ static long broken(struct sim_call *call)
 	} else if (call->fd >= 0) {
 		raw_close(call->fd);
 	}
-	call->fd = -1;
+	call->fd = -EIO;
 	call->left = 0;
 	return -EIO;
 }
@@ -159,7 +209,7 @@ long sim_ask(struct sim_call *call, const void *payload, size_t length)
 	struct iovec pieces[2] = { { &call->request, sizeof(call->request) }, { (void *)payload, length } };
 
 	if (call->fd < 0)
-		return -EIO;
+		return call->fd;
 	call->request.length = (uint32_t)length;
 	if (sim_send(call->fd, pieces, 2) || sim_receive(call->fd, &call->reply, sizeof(call->reply)) ||
 	    call->reply.type != call->request.type || call->reply.length > VFIOTAPE_SIM_DATA_MAX)
@@ -192,12 +242,13 @@ static void replace(struct sim_call *call)
 	int former = call->fd;
 
 	call->left = 0;
-	call->fd = -1;
+	call->fd = -EIO;
 	if (call->channel) {
 		connect_channel(call->channel);
 		if (call->channel->number == former + 1)
 			call->channel->number = 0;
-		call->fd = call->channel->number - 1;
+		if (call->channel->number)
+			call->fd = call->channel->number - 1;
 		sim_unhide(former);
 	} else {
 		raw_close(former);

@@ -34,11 +34,26 @@ static long open_connection(int fd, const char *node, int flags, uint32_t mode)
 	return fd;
 }
 
+/* A first channel, while there are numbers: what is open can be used, though no more can be opened. */
+static long reserve_channel(void)
+{
+	struct sim_call call;
+	long fd;
+
+	sim_begin(&call, VFIOTAPE_SIM_FILE, 0);
+	fd = call.fd;
+	sim_end(&call);
+	return fd;
+}
+
 long sim_open(const char *node, int flags, uint32_t mode)
 {
 	uint64_t mask = sim_block_signals();
-	long fd = sim_connect(flags & O_CLOEXEC ? SOCK_CLOEXEC : 0), result = fd;
+	long fd = reserve_channel(), result;
 
+	if (fd >= 0)
+		fd = sim_connect(flags & O_CLOEXEC ? SOCK_CLOEXEC : 0);
+	result = fd;
 	if (fd >= 0) {
 		result = open_connection((int)fd, node, flags, mode);
 		if (result < 0)

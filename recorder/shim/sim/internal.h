@@ -16,7 +16,7 @@ struct sim_call {
 	struct vfiotape_sim_reply reply;
 	struct sim_channel *channel; /* NULL: a connection of its own */
 	uint64_t mask;
-	int fd;
+	int fd; /* or a negative errno: there is none */
 	size_t left; /* bytes of the reply's payload that are still to be received */
 };
 
@@ -35,7 +35,7 @@ long sim_introduce(int fd, struct vfiotape_sim_request *request, const void *pay
 
 /* Zeroes the request but for who asks. */
 void sim_begin(struct sim_call *call, enum vfiotape_sim_type type, uint64_t file);
-/* The reply's result; -EIO when there is no server. The payload stays for sim_take. */
+/* The reply's result; -EIO when there is no server, -EMFILE when there is no number for a connection to it. The payload stays for sim_take. */
 long sim_ask(struct sim_call *call, const void *payload, size_t length);
 /* Receives part of the payload where the driver may have given a bad address: then -EFAULT, and the rest is dropped. */
 long sim_take(struct sim_call *call, uint64_t to, size_t length);

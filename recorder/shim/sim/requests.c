@@ -247,9 +247,9 @@ bool sim_load(uint64_t mapping, uint64_t offset, unsigned int width, uint64_t *v
 	call.request.a = offset;
 	call.request.b = width;
 	result = sim_ask(&call, NULL, 0);
-	*value = result == -EIO ? ~0ull : call.reply.a;
+	*value = result < 0 ? ~0ull : call.reply.a;
 	sim_end(&call);
-	return result >= 0 || result == -EIO;
+	return result != -EFAULT;
 }
 
 bool sim_store(uint64_t mapping, uint64_t offset, unsigned int width, uint64_t value)
@@ -263,5 +263,5 @@ bool sim_store(uint64_t mapping, uint64_t offset, unsigned int width, uint64_t v
 	call.request.c = value;
 	result = sim_ask(&call, NULL, 0);
 	sim_end(&call);
-	return result >= 0 || result == -EIO;
+	return result != -EFAULT;
 }

@@ -179,6 +179,12 @@ void sim_service_main(void)
 {
 	raw3(SYS_prctl, 15 /* PR_SET_NAME */, (long)"vfiotape", 0);
 	serve();
+	/* Who waits for an interrupt finds out that the device is gone. */
+	for (uint32_t i = 0; i < tokens_used; i++) {
+		if (tokens[i].number)
+			signal_token(tokens[i].token);
+	}
+	sim_lost();
 	for (;;)
 		raw3(SYS_exit, 0, 0, 0);
 }
