@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A simulated machine for a driver to be run on: `record --sim` and `run --sim`. */
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { UserError } from '../../abi/user-error.js';
-import { SIM_DIRECTORY_MAX, SIM_VARIABLE } from '../../abi/wire/sim.js';
+import { SIM_VARIABLE } from '../../abi/wire/sim.js';
 import { placeDevices } from '../kernel/topology.js';
 import { parseVariant } from '../kernel/variant.js';
 import { parseDevice } from './device-options.js';
+import { makeDirectory } from './directory.js';
 
 export interface SimulatorStart {
   readonly directory: string;
@@ -62,23 +60,4 @@ export async function startSimulator(devices: readonly string[], variant: string
       }
     },
   };
-}
-
-function makeDirectory(): string {
-  for (const place of ['/dev/shm', tmpdir(), '/tmp']) {
-    try {
-      const directory = mkdtempSync(join(place, 'vfiotape-sim-'));
-      if (directory.length > SIM_DIRECTORY_MAX) {
-        rmSync(directory, { recursive: true });
-        continue;
-      }
-      chmodSync(directory, 0o700);
-      return directory;
-    } catch {
-      // Not there, or not ours to write.
-    }
-  }
-  throw new UserError(
-    '--sim: nowhere to keep the simulated machine: neither /dev/shm nor /tmp can be written',
-  );
 }

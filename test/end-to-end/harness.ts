@@ -86,3 +86,14 @@ export function processesOf(program: string, argument: string): readonly number[
     })
     .map(Number);
 }
+
+/** Sessions that a killed recorder left of this trace; other tests record at the same time. */
+export function sessionsOf(trace: string): readonly string[] {
+  return ['/dev/shm', process.env['XDG_RUNTIME_DIR'] ?? '', '/run', tmpdir()]
+    .filter((place) => place !== '' && existsSync(place))
+    .flatMap((place) => readdirSync(place).map((name) => join(place, name)))
+    .filter((path) => {
+      const note = join(path, 'session.json');
+      return existsSync(note) && readFileSync(note, 'utf8').includes(JSON.stringify(trace));
+    });
+}

@@ -6,7 +6,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { command, vfiotape } from './harness.js';
+import { command, sessionsOf, vfiotape } from './harness.js';
 import {
   asUser,
   BDF,
@@ -148,13 +148,19 @@ async function until(what: () => boolean): Promise<void> {
 
 for (const verb of ['run', 'record']) {
   test(`${verb}: a simulator that is killed gives its driver errors, and wakes it`, LIMIT, async () => {
-    const words = verb === 'run' ? [verb] : [verb, '-o', newTrace()];
+    const trace = newTrace();
+    const words = verb === 'run' ? [verb] : [verb, '-o', trace];
     const { child, text, ended } = start(...words, '--sim', 'edu', '--', driver, 'wait', BDF);
     await until(() => text.out.includes('waiting'));
     child.kill('SIGKILL');
     await ended;
     assert.match(text.out, /^gone$/m, text.err);
     assert.equal(text.err.match(/^vfiotape: the simulator has ended$/gm)?.length, 1, text.err);
+    if (verb === 'run') return;
+    const [session = ''] = sessionsOf(trace);
+    const recovered = vfiotape('recover', session);
+    assert.equal(recovered.status, 0, recovered.stderr);
+    assert.match(recovered.stdout, /[\d,]+ events/);
   });
 }
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { closeSync, existsSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,6 +14,7 @@ import {
   recordStandin,
   run,
   scratchDirectory,
+  sessionsOf,
   vfiotape,
 } from './harness.js';
 
@@ -91,17 +91,6 @@ function endDriver(counts: string): void {
   const file = openSync(counts, 'r+');
   writeSync(file, Buffer.from([1]), 0, 1, 4 * 64);
   closeSync(file);
-}
-
-/** Other tests record at the same time. */
-function sessionsOf(trace: string): readonly string[] {
-  return ['/dev/shm', process.env['XDG_RUNTIME_DIR'] ?? '', '/run', tmpdir()]
-    .filter((place) => place !== '' && existsSync(place))
-    .flatMap((place) => readdirSync(place).map((name) => join(place, name)))
-    .filter((path) => {
-      const note = join(path, 'session.json');
-      return existsSync(note) && readFileSync(note, 'utf8').includes(JSON.stringify(trace));
-    });
 }
 
 test('a full disk leaves the driver running; what could not be written is counted and can be recovered', {
