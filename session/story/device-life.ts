@@ -47,6 +47,13 @@ export interface Reset extends Moment {
   readonly how: 'at open' | 'VFIO_DEVICE_RESET' | 'hot reset' | 'FLR' | 'D3hot' | 'controller';
 }
 
+/** Where and how its memory was accessed. */
+export interface Access {
+  readonly direction: 'load' | 'store' | 'update';
+  readonly region: number;
+  readonly offset: number;
+}
+
 export class DeviceLife {
   readonly state: DeviceState;
   readonly definition: DeviceDefinition | undefined;
@@ -79,6 +86,7 @@ export class DeviceLife {
   /** The latest load or store of its memory: number of the event (-1: none), and ticks. */
   accessEvent = -1;
   accessTicks = 0;
+  lastAccess: Access | undefined;
   /**
    * Grows whenever something changes that decides what an access means (Command, power, interrupts, resets, mappings,
    * closing): who wants to see accesses is asked anew then.

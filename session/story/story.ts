@@ -143,6 +143,7 @@ export class Story {
     const { handlers } = point;
     for (let i = 0; i < handlers.length; i++) (handlers[i] as AccessHandler)(cursor);
     point.count++;
+    device.lastAccess = point;
     device.accessEvent = batch.firstEvent + row;
     device.accessTicks = wordsNumber(batch.timeWords, row);
   }
