@@ -27,15 +27,7 @@ function testpmd(megabytes: number): readonly string[] {
     '--no-shconf',
     '--no-telemetry',
   ];
-  return [
-    'dpdk-testpmd',
-    ...environment,
-    '--file-prefix',
-    `vfiotape${process.pid}`,
-    '--',
-    '-i',
-    '--total-num-mbufs=2048',
-  ];
+  return ['dpdk-testpmd', ...environment, '--file-prefix', prefix, '--', '-i', '--total-num-mbufs=2048'];
 }
 
 /** What it says of devices, without what depends on the machine. */
