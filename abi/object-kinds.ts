@@ -12,6 +12,7 @@ export const CDEV = 5;
 export const IOMMUFD = 6;
 export const EVENTFD = 7;
 export const MIGRATION = 8;
+export const DMABUF = 9;
 export const LYON_DEVICE = 12;
 export const SYSFS = 14;
 export const KVM = 15;

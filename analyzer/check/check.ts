@@ -146,7 +146,10 @@ class RuleRun implements RuleCheck {
     this.#judged = true;
     const object = report.device?.id ?? report.object ?? 0;
     const severity = this.#severity(report);
-    const key = `${object} ${severity} ${report.key}`;
+    const { names } = this.story.session;
+    const bdf = names.device(object)?.bdf ?? '';
+    // A device that is opened again is the same device.
+    const key = `${bdf === '' ? object : bdf} ${severity} ${report.key}`;
     const known = this.#entries.get(key);
     if (known !== undefined) {
       known.count++;
@@ -157,12 +160,11 @@ class RuleRun implements RuleCheck {
       this.#suppressed++;
       return;
     }
-    const { names } = this.story.session;
     this.#entries.set(key, {
       report,
       severity,
       object: object === 0 ? '' : names.name(object),
-      bdf: names.device(object)?.bdf ?? '',
+      bdf,
       evidence: [...report.evidence],
       count: 1,
     });
