@@ -73,6 +73,12 @@ export interface MemoryStep extends Seen {
   readonly regions: readonly MappedRegion[];
 }
 
+/** A write to a file that is no device: sysfs. */
+export interface FileWriteStep extends Seen {
+  readonly type: 'file-write';
+  readonly object: number;
+}
+
 export interface DmaMapStep extends Seen {
   readonly type: 'dma-map';
   readonly space: DmaSpace;
@@ -123,6 +129,7 @@ export type Step =
   | RegionStep
   | MapStep
   | MemoryStep
+  | FileWriteStep
   | DmaMapStep
   | DmaUnmapStep
   | ControllerStep

@@ -249,6 +249,8 @@ export class Story {
       case EventKind.READ:
       case EventKind.WRITE:
         if (device !== undefined) this.#descriptorAccess(event, process, device);
+        else if (event.kind === EventKind.WRITE)
+          this.#tell({ type: 'file-write', ...base, object: event.object });
         break;
       case EventKind.OPEN:
         session.apply(event);

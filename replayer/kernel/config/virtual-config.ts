@@ -3,6 +3,16 @@
  * Config space as a VFIO driver sees it (drivers/vfio/pci/vfio_pci_config.c): each access is cut into pieces of one
  * capability, and each piece goes to VFIO's copy, to the hardware, to both, or nowhere.
  */
+
+import {
+  BASIC,
+  DIRECT,
+  extendedPermissions,
+  msiPermissions,
+  type Permissions,
+  standardPermissions,
+  UNASSIGNED,
+} from '../../../abi/pci/vfio-permissions.js';
 import { AF, EXPRESS, MSI, PM, VPD } from '../../devices/pci/capabilities.js';
 import {
   BAR0,
@@ -17,15 +27,6 @@ import { EFAULT } from '../errno.js';
 import { D3HOT, type PciDevice, ROM_RESOURCE } from '../pci/pci-device.js';
 import { EXTENDED_MAX } from './capability-length.js';
 import { buildConfigMap, type ConfigMap, EXTENDED_START, HEADER_OWNER, NOBODY } from './config-map.js';
-import {
-  BASIC,
-  DIRECT,
-  extendedPermissions,
-  msiPermissions,
-  type Permissions,
-  standardPermissions,
-  UNASSIGNED,
-} from './permissions.js';
 
 /** What a write to config space may set off elsewhere in VFIO. */
 export interface ConfigEffects {

@@ -3,7 +3,14 @@
  * Which bits of config space a driver reads from VFIO's own copy instead of the hardware, and which it may write
  * (struct perm_bits of drivers/vfio/pci/vfio_pci_config.c, filled by its init_pci_cap_*_perm functions).
  */
-import { AER, AF, EXPRESS, PM, VENDOR, VPD } from '../../devices/pci/capabilities.js';
+
+const PM = 0x01;
+const VPD = 0x03;
+const VENDOR = 0x09;
+const EXPRESS = 0x10;
+const AF = 0x13;
+/** Of extended space. */
+const AER = 0x01;
 
 /** How a read is answered. */
 export type ReadMode =
