@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { lstatSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { UserError } from '../../abi/user-error.js';
 import { EventKind, type TraceLoss } from '../../traces/model.js';
 import { openTrace } from '../../traces/reader.js';
@@ -39,6 +40,12 @@ export async function recoverSession(directory: string): Promise<RecoverOutcome>
   const note = readSessionNote(directory);
   if (collectorAlive(note)) {
     throw new UserError(`${directory}: its recorder still runs (pid ${note.collectorPid}); end that first`);
+  }
+  const place = dirname(note.output);
+  if (statSync(place, { throwIfNoEntry: false })?.isDirectory() !== true) {
+    throw new UserError(
+      `${directory}: its trace is ${note.output}, and there is no directory ${place} any more; make it, and recover again`,
+    );
   }
   const control = Control.open(directory);
   // A driver that still runs is not recorded any further: it steps aside before we look.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -37,7 +37,9 @@ function inNamespace(setUp: string, words: readonly string[]): ReturnType<typeof
 }
 
 test('a recorder that is killed leaves the driver running, and recover finds all that was complete', async () => {
-  const trace = join(scratch, 'killed.vtape');
+  const place = join(scratch, 'place');
+  mkdirSync(place);
+  const trace = join(place, 'killed.vtape');
   const counts = makeCounts(join(scratch, 'killed.counts'));
   const recorder = spawn(process.execPath, [recordStandin, trace, driver, 'until', counts], {
     stdio: 'ignore',
@@ -65,6 +67,11 @@ test('a recorder that is killed leaves the driver running, and recover finds all
     while (processesOf(driver, counts).length > 0) await sleep(10);
     const session = sessionsOf(trace);
     assert.equal(session.length, 1);
+    renameSync(place, `${place}.away`);
+    const nowhere = vfiotape('recover', session[0] as string);
+    assert.equal(nowhere.status, 2);
+    assert.match(nowhere.stderr, /^vfiotape: [^\n]*there is no directory [^\n]*\n$/);
+    renameSync(`${place}.away`, place);
     const { status, stdout, stderr } = vfiotape('recover', session[0] as string);
     assert.equal(status, 0, stderr);
     assert.match(stdout, /killed\.vtape: [\d,]+ events/);
