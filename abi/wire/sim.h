@@ -161,7 +161,7 @@ enum vfiotape_sim_service_type {
 	VFIOTAPE_SIM_UNWATCH = 5,  /* a FIRED may still be on its way */
 	VFIOTAPE_SIM_RELEASE = 6,  /* close the duplicate; the token is free */
 	/* Shim to server. */
-	VFIOTAPE_SIM_TAKEN = 7,    /* result: 0 or a negative errno */
+	VFIOTAPE_SIM_TAKEN = 7,    /* result: 0 or a negative errno, which is then the ioctl's */
 	VFIOTAPE_SIM_SIGNALLED = 8,
 	VFIOTAPE_SIM_FIRED = 9,    /* value: what the counter was */
 	VFIOTAPE_SIM_SERVICE_TYPE_END = 10,

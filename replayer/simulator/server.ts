@@ -241,7 +241,10 @@ export class SimulatorServer {
       payload: encodeCopies(memory.copies),
     };
     if (done === undefined) this.#reply(connection, request, reply);
-    else void done.then(() => this.#reply(connection, request, reply));
+    else
+      void done.then((failed) =>
+        this.#reply(connection, request, failed < 0 ? { ...reply, result: failed } : reply),
+      );
   }
 
   /** Everything that is answered at once; undefined for what no shim sends. */

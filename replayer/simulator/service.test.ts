@@ -19,8 +19,9 @@ function service(up = true): { readonly service: Service; readonly sent: Sent[] 
   return { service: made, sent };
 }
 
-function answer(type: number, token: bigint): Buffer {
+function answer(type: number, token: bigint, result = 0n): Buffer {
   const bytes = Buffer.alloc(SIM_SERVICE_BYTES);
+  bytes.writeBigInt64LE(result, SimServiceField.result);
   bytes.writeUInt32LE(type, SimServiceField.type);
   bytes.writeBigUInt64LE(token, SimServiceField.token);
   return bytes;
@@ -65,6 +66,17 @@ test('a call is done when all that it asked for has been answered, each by its o
   assert.ok(!(await isSettled(done)), 'one signal is out');
   one.receive(answer(SimServiceType.SIGNALLED, a));
   assert.ok(await isSettled(done));
+});
+
+test('an eventfd that the process can’t hold fails the call', async () => {
+  const { service: one } = service();
+  const { value, done } = one.during(() => [one.take(5, '1'), one.take(6, '2')]);
+  one.receive(answer(SimServiceType.TAKEN, value[0]?.token ?? 0n));
+  one.receive(answer(SimServiceType.TAKEN, value[1]?.token ?? 0n, -24n));
+  assert.equal(await done, -24);
+  const second = one.during(() => one.take(7, '3'));
+  one.receive(answer(SimServiceType.TAKEN, second.value.token, 2n ** 63n - 1n));
+  assert.equal(await second.done, 0, 'no result that ioctl could have');
 });
 
 test('nobody waits for a process that is gone, or that has no service', async () => {

@@ -6,6 +6,9 @@ import type { Eventfd } from '../kernel/process.js';
 /** Sends one message to whichever process can still reach the eventfds of the owner; false when there is none. */
 export type ServiceSend = (message: Buffer) => boolean;
 
+/** include/linux/err.h */
+const ERRNO_MOST = 4095;
+
 let lastToken = 0n;
 
 export class ServiceEventfd implements Eventfd {
@@ -38,12 +41,12 @@ export class Service {
   readonly #known = new Map<string, WeakRef<ServiceEventfd>>();
   readonly #tokens = new Map<bigint, WeakRef<ServiceEventfd>>();
   /** Answers that a call waits for. */
-  readonly #awaited = new Map<bigint, (() => void)[]>();
+  readonly #awaited = new Map<bigint, ((result: number) => void)[]>();
   readonly #forgotten = new FinalizationRegistry<bigint>((token) => {
     this.#tokens.delete(token);
     this.send(SimServiceType.RELEASE, token);
   });
-  #waiting: Promise<void>[] = [];
+  #waiting: Promise<number>[] = [];
   #inCall = false;
 
   constructor(readonly sendMessage: ServiceSend) {}
@@ -67,13 +70,17 @@ export class Service {
     else this.send(SimServiceType.SIGNAL, token);
   }
 
-  /** Runs a call; the promise, if any, is settled when everything that it asked of the process has been done. */
-  during<T>(call: () => T): { readonly value: T; readonly done: Promise<unknown> | undefined } {
+  /**
+   * Runs a call; the promise, if any, is settled when everything that it asked of the process has been done: 0, or the
+   * negative errno of what could not.
+   */
+  during<T>(call: () => T): { readonly value: T; readonly done: Promise<number> | undefined } {
     this.#inCall = true;
     this.#waiting = [];
     try {
       const value = call();
-      return { value, done: this.#waiting.length === 0 ? undefined : Promise.all(this.#waiting) };
+      if (this.#waiting.length === 0) return { value, done: undefined };
+      return { value, done: Promise.all(this.#waiting).then((results) => Math.min(...results)) };
     } finally {
       this.#inCall = false;
     }
@@ -92,7 +99,8 @@ export class Service {
     switch (message.readUInt32LE(SimServiceField.type)) {
       case SimServiceType.TAKEN:
       case SimServiceType.SIGNALLED: {
-        this.#awaited.get(token)?.shift()?.();
+        const result = Number(message.readBigInt64LE(SimServiceField.result));
+        this.#awaited.get(token)?.shift()?.(Math.min(0, Math.max(-ERRNO_MOST, result)));
         break;
       }
       case SimServiceType.FIRED:
@@ -105,7 +113,7 @@ export class Service {
 
   /** The process is gone: nothing more will be answered. */
   gone(): void {
-    for (const queue of this.#awaited.values()) for (const done of queue) done();
+    for (const queue of this.#awaited.values()) for (const done of queue) done(0);
     this.#awaited.clear();
   }
 

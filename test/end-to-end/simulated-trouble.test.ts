@@ -58,6 +58,16 @@ test('threads and forks of an ordinary user', LIMIT, () => {
   }
 });
 
+test('a driver that hides its memory from its user is refused, and the user told why', LIMIT, () => {
+  const words = ['run', '--sim', 'edu', '--', driver, 'hidden', BDF];
+  const { status, stderr } = asUser(words, { cwd: scratch });
+  assert.equal(status, 1, stderr);
+  assert.match(stderr, /Operation not permitted$/m);
+  assert.match(stderr, /^vfiotape: the driver's memory could not be reached \(EACCES/m);
+  // Root may look all the same.
+  if (process.geteuid?.() === 0) assert.equal(vfiotape(...words).status, 0);
+});
+
 test('two drivers at once: each on its own device; of one device, the second is refused', LIMIT, () => {
   const both = `'${nvme}' --irq msix ${BDF} & '${nvme}' --cdev 0000:00:05.0 || exit 8; wait $! `;
   const outcome = vfiotape('run', '--sim', 'nvme', '--sim', 'nvme', '--', 'sh', '-c', both);

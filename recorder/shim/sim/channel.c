@@ -47,7 +47,7 @@ static long new_channel(void)
 	if (!result)
 		return fd;
 	raw_close((int)fd);
-	return -EIO;
+	return result < 0 ? result : -EIO;
 }
 
 /* --- the pool ------------------------------------------------------------------------------------------------------------ */

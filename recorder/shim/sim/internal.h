@@ -49,8 +49,8 @@ void sim_lost(void);
 
 /* --- service.c ---------------------------------------------------------------------------------------------------------- */
 
-/* The thread that signals eventfds runs in this process. */
-void sim_service_start(void);
+/* The thread that signals eventfds runs in this process; or a negative errno: it can't. */
+long sim_service_start(void);
 void sim_service_move_away(int fd);
 /* In a forked child: the parent's connection is closed, its tokens are kept. */
 void sim_service_drop(void);

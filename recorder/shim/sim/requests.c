@@ -101,8 +101,12 @@ long sim_ioctl(union object_entry entry, int fd, unsigned long request, unsigned
 	struct sim_call call;
 	long spare = -1, result, copied;
 
-	if (names_eventfds(entry.fd.kind, request, bytes, length))
-		sim_service_start();
+	if (names_eventfds(entry.fd.kind, request, bytes, length)) {
+		result = sim_service_start();
+		/* Without it there would be no interrupts. A simulator that has ended is found out by the call. */
+		if (result < 0 && result != -EIO)
+			return result;
+	}
 	sim_begin(&call, VFIOTAPE_SIM_IOCTL, sim_inode(fd));
 	if (makes_descriptor(entry.fd.kind, request)) {
 		spare = make_spare();

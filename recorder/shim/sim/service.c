@@ -225,39 +225,42 @@ static bool start_thread(void)
 	return false;
 }
 
-static void start(void)
+static long start(void)
 {
 	struct vfiotape_sim_request hello = { .type = VFIOTAPE_SIM_SERVICE, .a = (uint64_t)raw_getppid() };
 	struct vfiotape_sim_reply reply;
 	long low = sim_connect(SOCK_CLOEXEC), fd;
 
 	if (low < 0)
-		return;
-	fd = sim_introduce((int)low, &hello, NULL, &reply) ? -1 : sim_hide((int)low);
+		return low;
+	fd = sim_introduce((int)low, &hello, NULL, &reply) ? -EIO : sim_hide((int)low);
 	raw_close((int)low);
 	if (fd < 0)
-		return;
+		return fd;
 	__atomic_store_n(&connection, (int32_t)fd + 1, __ATOMIC_RELEASE);
 	if (start_thread())
-		return;
+		return 0;
 	__atomic_store_n(&connection, 0, __ATOMIC_RELEASE);
 	sim_unhide((int)fd);
+	return -EAGAIN;
 }
 
-void sim_service_start(void)
+long sim_service_start(void)
 {
 	uint64_t mask;
+	long result = 0;
 
 	/* A child that shares our memory can't have a thread in it. */
 	if (__atomic_load_n(&connection, __ATOMIC_ACQUIRE) || !objects_are_ours())
-		return;
+		return 0;
 	mask = sim_block_signals();
 	while (__atomic_exchange_n(&starting, 1, __ATOMIC_ACQUIRE))
 		raw_nanosleep(50000);
 	if (!connection)
-		start();
+		result = start();
 	__atomic_store_n(&starting, 0, __ATOMIC_RELEASE);
 	sim_restore_signals(mask);
+	return result;
 }
 
 void sim_service_drop(void)

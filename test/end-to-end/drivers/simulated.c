@@ -7,6 +7,7 @@
  *	simulated forks BDF              parent and child use one device, in turn
  *	simulated orphan BDF             a child goes on when its parent has ended, and gets the interrupts
  *	simulated full BDF               no descriptor is left
+ *	simulated hidden BDF             lets nobody look into its memory
  *	simulated wait BDF               waits for an interrupt that never comes, then looks at the device
  *	simulated killer SEED TIMES LONGEST CHECK VICTIM...
  *	                                 starts VICTIM, kills it within LONGEST microseconds, runs CHECK; again and again
@@ -23,6 +24,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -59,18 +61,24 @@ static void expect(bool good, const char *what)
 	check(good, what);
 }
 
-static int set_msi(void)
+static bool ask_for_msi(int interrupt)
 {
 	char room[sizeof(struct vfio_irq_set) + sizeof(int)] __attribute__((aligned(8))) = { 0 };
 	struct vfio_irq_set *irqs = (struct vfio_irq_set *)room;
-	int interrupt = eventfd(0, EFD_CLOEXEC);
 
 	*irqs = (struct vfio_irq_set){ .argsz = sizeof(room),
 				       .flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
 				       .index = VFIO_PCI_MSI_IRQ_INDEX,
 				       .count = 1 };
 	memcpy(irqs->data, &interrupt, sizeof(interrupt));
-	check(interrupt >= 0 && ioctl(edu.device, VFIO_DEVICE_SET_IRQS, irqs) == 0, "set the interrupt");
+	return ioctl(edu.device, VFIO_DEVICE_SET_IRQS, irqs) == 0;
+}
+
+static int set_msi(void)
+{
+	int interrupt = eventfd(0, EFD_CLOEXEC);
+
+	check(interrupt >= 0 && ask_for_msi(interrupt), "set the interrupt");
 	check(vfio_set_bus_master(&edu, true), "make it a bus master");
 	return interrupt;
 }
@@ -201,7 +209,7 @@ static void full(const char *bdf)
 {
 	struct rlimit limit = { 64, 64 };
 	struct vfio_device_info info = { .argsz = sizeof(info) };
-	int last = -1, fd;
+	int interrupt = eventfd(0, EFD_CLOEXEC), last = -1, fd;
 
 	check(setrlimit(RLIMIT_NOFILE, &limit) == 0, "limit descriptors");
 	while ((fd = open("/dev/null", O_RDONLY)) >= 0)
@@ -214,6 +222,7 @@ static void full(const char *bdf)
 	check(open("/dev/vfio/vfio", O_RDWR) < 0 && errno == EMFILE, "be told EMFILE");
 	check(ioctl(edu.group, VFIO_GROUP_GET_DEVICE_FD, bdf) < 0 && errno == EMFILE, "be told EMFILE by an ioctl");
 	threads();
+	check(!ask_for_msi(interrupt) && errno == EMFILE, "be told EMFILE for an interrupt that could not be signalled");
 	close(last);
 	check((fd = open("/dev/vfio/vfio", O_RDWR)) == last, "open one when one is free again");
 }
@@ -290,6 +299,8 @@ int main(int argc, char **argv)
 	}
 	if (argc != 3)
 		return 2;
+	if (!strcmp(mode, "hidden"))
+		check(prctl(PR_SET_DUMPABLE, 0) == 0, "hide its memory");
 	vfio_open(&edu, argv[2], false);
 	vfio_map_bar(&edu, PAGE_BYTES);
 	if (!strcmp(mode, "threads"))
@@ -300,6 +311,8 @@ int main(int argc, char **argv)
 		orphan();
 	else if (!strcmp(mode, "full"))
 		full(argv[2]);
+	else if (!strcmp(mode, "hidden"))
+		expect(factorial(3) == 6, "compute");
 	else if (!strcmp(mode, "wait"))
 		wait_for_nothing();
 	else
