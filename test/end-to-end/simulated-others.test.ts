@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// DPDK on simulated machines: it starts as far as its device exists, and misses a card as it would without one.
+// DPDK on simulated machines: it starts as far as its device exists, and misses a card as it would without one. And what
+// looks for devices by sysfs.
 import assert from 'node:assert/strict';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -87,4 +88,30 @@ test('a card that it knows is probed: opened, mapped, and given up when it doesn
     },
   );
   assert.match(user.stdout + user.stderr, /DMA remapping failed, error 12 \(Cannot allocate memory\)/);
+});
+
+test('lspci, setpci and the like see the simulated machine, and only that', {
+  ...LIMIT,
+  skip: missing('lspci'),
+}, () => {
+  const see = (...words: string[]): string => {
+    const { status, stdout, stderr } = vfiotape(
+      'run',
+      '--sim',
+      'nvme',
+      '--sim',
+      'edu:bdf=0000:01:00.0',
+      '--',
+      ...words,
+    );
+    assert.equal(status, 0, stderr);
+    return stdout;
+  };
+  assert.equal(see('lspci', '-n'), '00:04.0 0108: 1b36:0010 (rev 02)\n01:00.0 00ff: 1234:11e8 (rev 10)\n');
+  assert.match(see('lspci', '-k', '-s', BDF), /Kernel driver in use: vfio-pci/);
+  const look = `cd /sys/bus/pci/devices; echo *; cat 0000:01:00.0/vendor; stat -c '%F %t:%T' /dev/vfio/1; readlink ${BDF}/iommu_group`;
+  assert.equal(
+    see('sh', '-c', look),
+    `${BDF} 0000:01:00.0\n0x1234\ncharacter special file 1ff:1\n../../../kernel/iommu_groups/1\n`,
+  );
 });
