@@ -127,6 +127,8 @@ export class DeviceLife {
   }
 
   applyIoctl(step: SeenIoctl): void {
+    // Also one that failed: it decides how what follows is judged.
+    if (step.name === 'VFIO_DEVICE_RESET' || step.name === 'VFIO_DEVICE_PCI_HOT_RESET') this.epoch++;
     if (!step.ok) return;
     const moment = momentOf(step.event);
     switch (step.name) {

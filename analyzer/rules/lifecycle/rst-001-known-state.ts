@@ -1,10 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Rule } from '../../check/rule.js';
+import type { DeviceLife } from '../../../session/story/device-life.js';
+import { EventKind } from '../../../traces/model.js';
+import type { Evidence, Rule } from '../../check/rule.js';
+
+interface Early {
+  /** In which bus mastering went on. */
+  readonly event: number;
+  /** In which GET_INFO lacked the flag. */
+  readonly info: number;
+}
 
 export const RST_001: Rule = {
   id: 'RST-001',
   title: 'The device is in a known state before it may do DMA: reset at open, or by the driver',
   severity: 'error',
+  profiles: { vmm: 'note', test: 'note' },
   kernel: 'allows',
   basis: 'proven',
   why: `A device that an earlier user left running keeps the addresses that it was given. Bus mastering lets it write there, into
@@ -17,12 +27,34 @@ gets to see of it is that VFIO_DEVICE_GET_INFO lacks the RESET flag.`,
   ],
   decided: `Known from the first of: GET_INFO with the RESET flag, a VFIO_DEVICE_RESET or hot reset that succeeded, a function level
 reset through config space, or the controller's own reset where its class is known (NVMe: CC.EN 0 and CSTS.RDY 0). Bus mastering
-switched on before that is an error when GET_INFO said that there was no reset, and unknown when GET_INFO was never asked.`,
-  wrongWhen: `A controller of a class that is not known resets itself by a register that only its driver knows; then the finding is
-for its author to waive.`,
+switched on before that is an error when the controller was found running, or was never reset at all; a warning when its own reset came
+next; unknown when GET_INFO was not asked.`,
+  wrongWhen: `A controller of a class that is not known here resets itself by a register that only its driver knows; then the finding is
+for its author to waive. A device that is open elsewhere at the same time is not reset by this open, and the flag does not say so.`,
   compliant:
     'Look at the RESET flag; without it, reset the controller before bus mastering is switched on, or refuse the device.',
   watch: (check) => {
+    const early = new Map<DeviceLife, Early>();
+    const tell = (
+      device: DeviceLife,
+      severity: 'error' | 'warning',
+      how: string,
+      more: readonly Evidence[],
+    ): void => {
+      const { event, info } = early.get(device) as Early;
+      early.delete(device);
+      check.report({
+        key: 'bus mastering',
+        device,
+        severity,
+        message: `bus mastering was switched on while nothing had reset the device since it was opened${how}`,
+        evidence: [
+          { event, note: 'bus mastering goes on' },
+          { event: info, note: 'GET_INFO lacks the RESET flag: the reset at open failed' },
+          ...more,
+        ],
+      });
+    };
     return {
       on: {
         'config-write': ({ device, event }) => {
@@ -33,16 +65,22 @@ for its author to waive.`,
             return;
           }
           if (device.knownState || device.info === undefined) return;
-          check.report({
-            key: 'bus mastering',
-            device,
-            message: 'bus mastering was switched on while nothing had reset the device since it was opened',
-            evidence: [
-              { event: event.number, note: 'bus mastering goes on' },
-              { event: device.info.event, note: 'GET_INFO lacks the RESET flag: the reset at open failed' },
-            ],
-          });
+          early.set(device, { event: event.number, info: device.info.event });
         },
+        controller: ({ device, what, register, event }) => {
+          if (!early.has(device)) return;
+          if (what === 'enabled' && event.kind === EventKind.LOAD)
+            tell(device, 'error', ', and it was running', [
+              { event: event.number, note: `${register}: it runs` },
+            ]);
+          else if (what === 'reset' || what === 'stopped' || what === 'disabled')
+            tell(device, 'warning', '; that it was stopped or reset by itself came after', [
+              { event: event.number, note: `${register}: ${what}` },
+            ]);
+        },
+      },
+      end: () => {
+        for (const device of [...early.keys()]) tell(device, 'error', '', []);
       },
     };
   },

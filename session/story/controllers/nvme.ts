@@ -19,9 +19,9 @@ export function nvme(): Controller {
           if (within !== 0) return undefined;
           const enable = (value & 1n) === 1n;
           if (enable === enabled) return undefined;
-          const known = enabled !== undefined || store;
+          // Also by the first load: it shows how somebody else left it.
           enabled = enable;
-          return known ? { what: enable ? 'enabled' : 'disabled', register: name } : undefined;
+          return { what: enable ? 'enabled' : 'disabled', register: name };
         }
         case 'CSTS':
           // CC.EN from 1 to 0 resets the controller; RDY says that it is done (3.1.6).
