@@ -7,7 +7,7 @@ import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const OLDEST_NODE = [20, 15];
+const OLDEST_NODE = [20, 19];
 
 /** Says what is wrong in one line and gives up: the rest would only bury it. */
 export function giveUp(message) {
@@ -102,6 +102,12 @@ function buildShim() {
   }
   if (run('make', ['-s', '-C', 'recorder/shim', `CC=${cCompiler()}`]) !== 0)
     giveUp('the shim did not build, see above');
+}
+
+/** The build of the shim that takes memfds of certain names for VFIO devices: for tests and the bench. */
+export function buildStandIn() {
+  if (run('make', ['-s', '-C', 'recorder/shim', 'standin', `CC=${cCompiler()}`]) !== 0)
+    giveUp('the shim for tests did not build, see above');
 }
 
 /** Compiled files whose source is gone would still be imported, and their tests run. */

@@ -6,7 +6,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkForm, checkRooms } from './lint.mjs';
-import { cCompiler, giveUp, root, run, say, setUp } from './setup.mjs';
+import { buildStandIn, root, say, setUp } from './setup.mjs';
 
 /** The lab boots virtual machines; it has its own script. */
 const NOT_HERE = /^dist\/test\/lab\/sessions/;
@@ -51,9 +51,7 @@ function runTests(files) {
 const started = Date.now();
 const parts = process.argv.slice(2);
 const checks = [['types', setUp()]];
-// The build of the shim that takes memfds for VFIO devices.
-if (run('make', ['-s', '-C', 'recorder/shim', 'standin', `CC=${cCompiler()}`]) !== 0)
-  giveUp('the shim for tests did not build');
+buildStandIn();
 if (parts.length === 0) checks.push(['form', checkForm()], ['rooms', checkRooms()]);
 const tests = runTests(testFiles(parts));
 for (const [name, sound] of checks) process.stdout.write(`${sound ? '✔' : '✖'} ${name}\n`);
