@@ -7,10 +7,11 @@ import { area as cli } from './cli.js';
 import { type Area, type Figure, reaches } from './harness.js';
 import { area as mmio } from './mmio.js';
 import { area as record } from './record.js';
+import { area as sim } from './sim.js';
 import { area as trace } from './trace.js';
 
 /** In the order of the table. */
-const AREAS: readonly Area[] = [record, mmio, trace, check, cli];
+const AREAS: readonly Area[] = [record, mmio, trace, sim, check, cli];
 
 const { values } = parseArgs({ options: { json: { type: 'string' }, only: { type: 'string' } } });
 const chosen = AREAS.filter((area) => values.only === undefined || area.name === values.only);
