@@ -155,7 +155,7 @@ class Recording {
       mmio: options.mmio,
       whenFull: options.whenFull,
       dma: 'off',
-      backend: 'kernel',
+      backend: options.environment?.[SIM_VARIABLE] === undefined ? 'kernel' : 'simulated',
       ringBytes: sizes.ringBytes,
       maxSize: options.maxSize,
       atLimit: options.maxSize > 0 ? options.atLimit : '',

@@ -54,6 +54,7 @@ for (const { title, words, says } of CASES) {
     assert.match(stdout, says);
     assert.match(stderr, /nothing lost\n$/);
     const trace = openTrace(path);
+    assert.equal(trace.header.modes.backend, 'simulated');
     const kinds = new Set<number>();
     for (const batch of trace.batches())
       for (let row = batch.begin; row < batch.end; row++) kinds.add(batch.kind[row] as number);

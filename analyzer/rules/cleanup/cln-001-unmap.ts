@@ -28,7 +28,7 @@ close; a driver that leaves it to that leaks as soon as it keeps the container.`
       check.report({
         key: `ioas ${space.ioas}`,
         object: space.object,
-        message: `${mappings.length} mapping${mappings.length === 1 ? '' : 's'} of ${sizeText(bytes)} bytes in all were live ${when}`,
+        message: `${mappings.length} mapping${mappings.length === 1 ? '' : 's'} of ${sizeText(bytes)}B in all were live ${when}`,
         evidence: [{ event, note: when }],
       });
     };
