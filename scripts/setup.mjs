@@ -90,7 +90,7 @@ function offerZydis() {
   say(`without Zydis loads and stores to mapped BARs are not recorded; as root: ${command}`);
 }
 
-function buildShim() {
+function buildNative() {
   const missing = [cCompiler() === undefined ? 'gcc' : undefined, has('make') ? undefined : 'make'].filter(
     Boolean,
   );
@@ -102,6 +102,8 @@ function buildShim() {
   }
   if (run('make', ['-s', '-C', 'recorder/shim', `CC=${cCompiler()}`]) !== 0)
     giveUp('the shim did not build, see above');
+  if (run('make', ['-s', '-C', 'replayer/native', `CC=${cCompiler()}`]) !== 0)
+    giveUp('the library for loads and stores did not build, see above');
 }
 
 /** The build of the shim that takes memfds of certain names for VFIO devices: for tests and the bench. */
@@ -137,7 +139,7 @@ export function setUp() {
   checkNode();
   installPackages();
   offerZydis();
-  buildShim();
+  buildNative();
   const sound = compile();
   // npm makes the command executable when it installs a package, but not in a checkout.
   const command = join(root, 'dist/cli/main.js');

@@ -25,3 +25,4 @@ export const EBADFD = 77;
 export const EMSGSIZE = 90;
 export const EOPNOTSUPP = 95;
 export const EADDRINUSE = 98;
+export const ECONNREFUSED = 111;
