@@ -54,13 +54,13 @@ function record(trace, words) {
 }
 
 record('nvme.vtape', [driver, '--irq', 'msix', bdf]);
-show(['info', 'nvme.vtape'], 12);
-show(['dump', '--filter', 'object=device0 & kind!=ioctl & kind!=mmap', 'nvme.vtape'], 12);
-show(['dump', '--filter', 'kind=wake', 'nvme.vtape'], 3);
+show(['info', 'nvme.vtape'], 9);
+show(['dump', '--filter', 'object=device0 & kind!=ioctl & kind!=mmap', 'nvme.vtape'], 8);
+show(['dump', '--filter', 'kind=wake', 'nvme.vtape'], 1);
 const hasQemu = spawnSync('qemu-img', ['--version'], { stdio: 'ignore' }).status === 0;
 if (hasQemu) {
   record('qemu.vtape', ['qemu-img', 'info', `nvme://${bdf}/1`]);
-  show(['dump', '--filter', 'object=device0', 'qemu.vtape'], 5);
+  show(['dump', '--filter', 'object=device0', 'qemu.vtape'], 3);
 }
 heading('What was done');
 process.stdout.write(
