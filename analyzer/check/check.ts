@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Holds one session against the rules, in one pass. */
 import { createHash } from 'node:crypto';
-import type { AccessHandler, EventfdHandler } from '../../session/story/bulk.js';
-import type { IoctlStep, Step, StepType } from '../../session/story/steps.js';
 import { Story } from '../../session/story/story.js';
+import { followAll, type StoryWatch } from '../../session/story/watch.js';
 import type { Trace } from '../../traces/reader.js';
 import { RULES } from '../rules/rules.js';
 import type { CheckResult, Finding, RuleStatus, RuleVerdict } from './finding.js';
@@ -36,43 +35,17 @@ export function check(trace: Trace, options: CheckOptions = {}): CheckResult {
   const story = new Story(trace);
   const runs = (options.rules ?? RULES).map((rule) => new RuleRun(rule, story, profile));
   const watches = runs.flatMap(({ watch }) => (watch === undefined ? [] : [watch]));
-  const byType = new Map<StepType, ((step: Step) => void)[]>();
-  const byIoctl = new Map<string, ((step: IoctlStep) => void)[]>();
-  for (const { on = {}, ioctl = {} } of watches) {
-    // Each handler is called with the step of its own type only.
-    for (const [type, handler] of Object.entries(on)) {
-      push(byType, type as StepType, handler as (step: Step) => void);
-    }
-    for (const [name, handler] of Object.entries(ioctl)) push(byIoctl, name, handler);
-  }
   let lost = false;
-  story.follow({
-    step(step) {
-      if (step.type === 'lost') lost = true;
-      for (const handler of byType.get(step.type) ?? []) handler(step);
-      if (step.type === 'ioctl') for (const handler of byIoctl.get(step.name) ?? []) handler(step);
+  const noticesLosses: StoryWatch = {
+    on: {
+      lost: () => {
+        lost = true;
+      },
     },
-    access: (point) => collected<AccessHandler>(watches, (watch) => watch.access?.(point)),
-    eventfd: (point) => collected<EventfdHandler>(watches, (watch) => watch.eventfd?.(point)),
-  });
-  for (const { end } of watches) end?.();
+  };
+  followAll(story, [noticesLosses, ...watches]);
   const doubts = missingInputs(trace, story, lost);
   return { profile, verdicts: runs.map((run) => run.verdict(doubts)) };
-}
-
-function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
-  const list = map.get(key);
-  if (list === undefined) map.set(key, [value]);
-  else list.push(value);
-}
-
-function collected<T>(watches: readonly RuleWatch[], ask: (watch: RuleWatch) => T | undefined): readonly T[] {
-  const found: T[] = [];
-  for (const watch of watches) {
-    const handler = ask(watch);
-    if (handler !== undefined) found.push(handler);
-  }
-  return found;
 }
 
 interface Doubts {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { AccessHandler, AccessPoint, EventfdHandler, EventfdPoint } from '../../session/story/bulk.js';
 import type { DeviceLife } from '../../session/story/device-life.js';
-import type { IoctlStep, StepOf, StepType } from '../../session/story/steps.js';
 import type { Story } from '../../session/story/story.js';
+import type { StoryWatch } from '../../session/story/watch.js';
 
 export const SEVERITIES = ['note', 'warning', 'error'] as const;
 export type Severity = (typeof SEVERITIES)[number];
@@ -79,13 +78,4 @@ export interface RuleCheck {
 }
 
 /** What a rule wants to be told of. */
-export interface RuleWatch {
-  /** By its name in C, whether it succeeded or not. */
-  readonly ioctl?: Readonly<Record<string, (step: IoctlStep) => void>>;
-  readonly on?: { readonly [T in StepType]?: (step: StepOf<T>) => void };
-  /** Asked for each place in a device's memory, and again when the device's condition changes (DeviceLife.epoch). */
-  access?(point: AccessPoint): AccessHandler | undefined;
-  eventfd?(point: EventfdPoint): EventfdHandler | undefined;
-  /** The recording is over. */
-  end?(): void;
-}
+export type RuleWatch = StoryWatch;

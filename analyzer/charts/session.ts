@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The part of a report that shows the session in pictures: all charts of one pass. */
+import { Story } from '../../session/story/story.js';
+import { followAll } from '../../session/story/watch.js';
+import type { ChartMaker, SectionMaker } from './chart.js';
+import { configWrites } from './config-writes.js';
+
+/** In the order of the report. */
+const MAKERS: readonly ChartMaker[] = [configWrites];
+
+export const sessionSection: SectionMaker = (trace) => {
+  const story = new Story(trace);
+  const collectors = MAKERS.map((make) => make(story));
+  followAll(story, collectors);
+  const charts = collectors.flatMap((collector) => collector.charts());
+  return charts.length === 0 ? [] : [{ id: 'session', title: 'The session', text: [], tables: [], charts }];
+};
