@@ -44,8 +44,8 @@ function deviceArguments(name: DeviceName, disk: string): readonly string[] {
       return [...drive('nvme'), '-device', 'nvme,drive=nvme,serial=vfiotape,addr=3'];
     case 'e1000e':
       return nic('e1000e', 1, ['4', '5'], '');
+    // virtio: with an ioeventfd the device model would not see the driver's notifications itself, nor would QEMU's trace.
     case 'virtioNet':
-      // With an ioeventfd the device model would not see the driver's notifications itself, nor would QEMU's trace.
       return nic(
         'virtio-net-pci',
         2,
@@ -56,7 +56,7 @@ function deviceArguments(name: DeviceName, disk: string): readonly string[] {
       return [
         ...drive('vblk'),
         '-device',
-        'virtio-blk-pci,drive=vblk,addr=9,iommu_platform=on,disable-legacy=on',
+        'virtio-blk-pci,drive=vblk,addr=9,iommu_platform=on,disable-legacy=on,ioeventfd=off',
       ];
     case 'edu':
       return ['-device', 'edu,addr=0xa'];

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { openTrace, type Trace } from '../../traces/reader.js';
 import type { CallName } from './compare/calls.js';
 import { type Comparison, compareCalls, describeDifference } from './compare/compare.js';
-import { recordedCalls } from './compare/recorded-calls.js';
+import { recordedCalls, unseenDescriptors } from './compare/recorded-calls.js';
 import { parseStraceLog } from './compare/strace-log.js';
 import type { Driver } from './drivers.js';
 import { parseResources, windowOf } from './ground-truth/device-log.js';
@@ -168,9 +168,12 @@ function compareRun(
   const none = { comparison: undefined, own: new Map<string, number>() };
   if (!existsSync(log)) return { trouble: 'strace left no log', ...none };
   const strace = parseStraceLog(readFileSync(log, 'utf8'));
-  const recorded = withTrace(join(directory, `${name}.vtape`), recordedCalls);
+  const recorded = withTrace(join(directory, `${name}.vtape`), (trace) => ({
+    calls: recordedCalls(trace),
+    unseen: unseenDescriptors(trace),
+  }));
   if (typeof recorded === 'string') return { trouble: recorded, ...none };
-  const comparison = compareCalls(strace.calls, recorded);
+  const comparison = compareCalls(strace.calls, recorded.calls, recorded.unseen);
   const problems = [
     ...strace.unknown.slice(0, 5).map((line) => `not understood in the log of strace: ${line}`),
     ...strace.unpublished
@@ -194,11 +197,11 @@ export function resultsTable(results: readonly DriverResult[]): string {
   const names: readonly CallName[] = ['open', 'ioctl', 'read', 'write', 'mmap', 'eventfd', 'dup', 'close'];
   const rows = results.map(({ driver, comparison, version }) => {
     const cells = names.map((name) => String(comparison?.seen.get(name) ?? 0));
-    return `| ${[driver.name, version, ...cells, comparison?.total ?? 0, comparison?.matched ?? 0, comparison?.differences.length ?? '–'].join(' | ')} |`;
+    return `| ${[driver.name, version, ...cells, comparison?.total ?? 0, comparison?.matched ?? 0, comparison?.unseen ?? 0, comparison?.differences.length ?? '–'].join(' | ')} |`;
   });
   return [
-    `| driver | version | ${names.join(' | ')} | calls | matched | differences |`,
-    `|---|---|${names.map(() => '---:').join('|')}|---:|---:|---:|`,
+    `| driver | version | ${names.join(' | ')} | calls | matched | unseen | differences |`,
+    `|---|---|${names.map(() => '---:').join('|')}|---:|---:|---:|---:|`,
     ...rows,
   ].join('\n');
 }

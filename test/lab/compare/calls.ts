@@ -3,7 +3,7 @@ import { ObjectKind } from '../../../traces/model.js';
 
 /**
  * One call of a driver, in the form that both observers can be brought to: strace, which sees what reaches the kernel, and
- * a trace, which holds what the shim saw. Two calls are the same when all fields but `where` are.
+ * a trace, which holds what the shim saw. Two calls are the same when all fields but `where` and `pastLibc` are.
  */
 export interface Call {
   readonly thread: number;
@@ -19,6 +19,8 @@ export interface Call {
   readonly error: string;
   /** Line of the log, or number of the event: for whoever looks into a difference. */
   readonly where: string;
+  /** Made by a `syscall` instruction outside of libc and of the shim, where no preloaded library sees it. */
+  readonly pastLibc?: true;
 }
 
 export type CallName = 'open' | 'close' | 'dup' | 'ioctl' | 'read' | 'write' | 'mmap' | 'eventfd';

@@ -47,6 +47,21 @@ test('a call that only the trace has costs one difference', () => {
   assert.equal(differences[0]?.strace, undefined);
 });
 
+test('a descriptor made past libc is explained by the trace that says it did not see it made, and only so', () => {
+  const trace = recorded();
+  const past: Call = { ...(seen.calls[0] as Call), name: 'eventfd', result: 40n, pastLibc: true };
+  const strace = [...seen.calls.slice(0, 5), past, ...seen.calls.slice(5)];
+  const explained = compareCalls(strace, trace, [40]);
+  assert.deepEqual([explained.total, explained.matched, explained.unseen], [29, 28, 1]);
+  assert.deepEqual(explained.differences, []);
+  assert.equal(compareCalls(strace, trace, [41]).differences.length, 1);
+  const { pastLibc: _, ...through } = past;
+  assert.equal(
+    compareCalls([...seen.calls.slice(0, 5), through], trace.slice(0, 5), [40]).differences.length,
+    1,
+  );
+});
+
 test('another result, errno, request, kind, offset or order of a thread is a difference', () => {
   const trace = recorded();
   const change = (index: number, what: Partial<Call>): readonly Call[] =>

@@ -13,21 +13,38 @@ export interface Comparison {
   readonly seen: ReadonlyMap<CallName, number>;
   readonly total: number;
   readonly matched: number;
+  /** Descriptors made past libc, each of which the trace tells of as unseen at its first use. */
+  readonly unseen: number;
   readonly differences: readonly Difference[];
 }
 
-/** Both lists, thread by thread, in order. A call that only one of them has costs one difference, not all that follow. */
-export function compareCalls(strace: readonly Call[], trace: readonly Call[]): Comparison {
+const CREATIONS: ReadonlySet<CallName> = new Set(['open', 'eventfd']);
+
+/**
+ * Both lists, thread by thread, in order. A call that only one of them has costs one difference, not all that follow.
+ * `unseen`: the descriptors that the trace says it did not see made.
+ */
+export function compareCalls(
+  strace: readonly Call[],
+  trace: readonly Call[],
+  unseen: readonly number[] = [],
+): Comparison {
   const seen = new Map<CallName, number>();
   for (const { name } of strace) seen.set(name, (seen.get(name) ?? 0) + 1);
-  const left = byThread(strace);
+  const told = [...unseen];
+  const comparable = strace.filter(({ name, pastLibc, result }) => {
+    const at = pastLibc && CREATIONS.has(name) ? told.indexOf(Number(result)) : -1;
+    if (at !== -1) told.splice(at, 1);
+    return at === -1;
+  });
+  const left = byThread(comparable);
   const right = byThread(trace);
   const differences: Difference[] = [];
   let matched = 0;
   for (const thread of new Set([...left.keys(), ...right.keys()])) {
     matched += align(thread, left.get(thread) ?? [], right.get(thread) ?? [], differences);
   }
-  return { seen, total: strace.length, matched, differences };
+  return { seen, total: strace.length, matched, unseen: strace.length - comparable.length, differences };
 }
 
 function byThread(calls: readonly Call[]): Map<number, Call[]> {

@@ -39,6 +39,13 @@ export function recordedCalls(trace: Trace): readonly Call[] {
   return calls;
 }
 
+/** Numbers of the descriptors that were made where the shim could not see it. */
+export function unseenDescriptors(trace: Trace): readonly number[] {
+  return [...trace.events({ kinds: [EventKind.UNSEEN] })].flatMap(({ kind, fd }) =>
+    kind === EventKind.UNSEEN ? [fd] : [],
+  );
+}
+
 /** close_range, as CLOSE's op says. */
 const CLOSE_RANGE = 1;
 

@@ -108,3 +108,17 @@ test("the shim's own calls are subtracted by the published list; one that is not
 test('a line that is no call is reported', () => {
   assert.deepEqual(parseStraceLog('strace: oops\n').unknown, ['1: strace: oops']);
 });
+
+test('a call past libc is told from those through it, where the log has libc’s mappings', () => {
+  const libc =
+    '7 [0000000000001000] mmap(0x7f0000100000, 4096, 0x5, 0x812, 3</usr/lib/x86_64-linux-gnu/libc.so.6>, 0) = 0x7f0000100000\n';
+  const calls = [
+    '7 [00007f0000100010] eventfd2(0, 0x80000) = 6<anon_inode:[eventfd]>',
+    '7 [00007f0000500000] eventfd2(0, 0x80000) = 7<anon_inode:[eventfd]>',
+    '7 [????????????????] eventfd2(0, 0x80000) = 8<anon_inode:[eventfd]>',
+    '7 [00007f0000002010] close(8<anon_inode:[eventfd]>) = 0',
+  ].join('\n');
+  const past = (log: string) => parseStraceLog(log).calls.map(({ pastLibc }) => pastLibc === true);
+  assert.deepEqual(past(shim + libc + calls), [false, true, false, false]);
+  assert.deepEqual(past(shim + calls), [false, false, false, false]);
+});

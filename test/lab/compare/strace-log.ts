@@ -51,7 +51,9 @@ interface Span {
   readonly end: bigint;
 }
 
-const libraryName = '/libvfiotape.so';
+const shimName = /\/libvfiotape\.so$/;
+/** The loader has system calls of its own, too: it makes them before anything is preloaded. */
+const libcName = /\/(libc\.so\.6|ld-linux-x86-64\.so\.2)$/;
 
 /** Reads a log that strace wrote with `straceOptions`. */
 export function parseStraceLog(text: string): StraceLog {
@@ -60,21 +62,24 @@ export function parseStraceLog(text: string): StraceLog {
   const unpublished: string[] = [];
   const unknown: string[] = [];
   const shim: Span[] = [];
+  const libc: Span[] = [];
   for (const line of completeLines(text, unknown)) {
     const parsed = parseCall(line.text);
     if (parsed === undefined) {
       unknown.push(`${line.number}: ${line.text}`);
       continue;
     }
-    noteShim(parsed, shim);
-    const { address } = line;
-    const inShim = address !== undefined && shim.some(({ start, end }) => address >= start && address < end);
+    noteLibrary(parsed, shimName, shim);
+    noteLibrary(parsed, libcName, libc);
+    const inShim = line.address !== undefined && isWithin(line.address, shim);
     // A call that a signal interrupted and the kernel starts again: the driver made it once.
     if (parsed.result === undefined) continue;
     const call = toCall(parsed, line, parsed.result);
     // The shim has no VFIO descriptor of its own: what it does on one, it does for the driver's syscall(2).
     if (call !== undefined) {
-      calls.push(call);
+      // Of a log without libc's mappings nothing is known.
+      const past = libc.length > 0 && !inShim && !isWithin(line.address, libc);
+      calls.push(past ? { ...call, pastLibc: true } : call);
     } else if (inShim) {
       const entry = ownCall(parsed.name, placeOf(parsed), descriptor(parsed.arguments[4]).fd === -1);
       if (entry === undefined) unpublished.push(`${line.number}: ${line.text}`);
@@ -204,16 +209,15 @@ function integer(argument: string | undefined): bigint {
   return match?.[1] === '-' ? -value : value;
 }
 
-/** The executable piece of the shim, as the loader maps it. */
-function noteShim({ name, arguments: args, result }: Parsed, shim: Span[]): void {
-  if (
-    name === 'mmap' &&
-    result !== undefined &&
-    result > 0n &&
-    descriptor(args[4]).path.endsWith(libraryName)
-  ) {
-    shim.push({ start: result, end: result + integer(args[1]) });
-  }
+/** The pieces of a library, as the loader maps them. */
+function noteLibrary({ name, arguments: args, result }: Parsed, library: RegExp, spans: Span[]): void {
+  if (name !== 'mmap' || result === undefined || result <= 0n) return;
+  if (library.test(descriptor(args[4]).path)) spans.push({ start: result, end: result + integer(args[1]) });
+}
+
+/** True also of an address that strace could not tell. */
+function isWithin(address: bigint | undefined, spans: readonly Span[]): boolean {
+  return address === undefined || spans.some(({ start, end }) => address >= start && address < end);
 }
 
 /** The file that a call was made on, or tried to open. */

@@ -56,8 +56,17 @@ mark() {
 		dd of=/sys/bus/pci/devices/0000:00:00.0/config bs=4 seek=11 conv=notrunc status=none
 }
 
+# hugepages NUMBER: memory that earlier jobs have left in pieces is put together first, as often as it helps.
 hugepages() {
-	echo "$1" >/proc/sys/vm/nr_hugepages
+	local try
+	for try in 1 2 3 4 5; do
+		echo "$1" >/proc/sys/vm/nr_hugepages
+		[ "$(cat /proc/sys/vm/nr_hugepages)" -lt "$1" ] || return 0
+		echo 3 >/proc/sys/vm/drop_caches
+		echo 1 >/proc/sys/vm/compact_memory
+		sleep "$try"
+	done
+	say "only $(cat /proc/sys/vm/nr_hugepages) of $1 hugepages are to be had"
 }
 
 # job NAME SECONDS COMMAND...   standard input is passed on
