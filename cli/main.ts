@@ -11,6 +11,10 @@ import type { Verb } from './verb.js';
 const VERBS: Readonly<
   Record<string, { readonly summary: string; readonly load: () => Promise<{ verb: unknown }> }>
 > = {
+  demo: {
+    summary: 'the whole story on this machine, with no hardware',
+    load: () => import('./demo.js'),
+  },
   record: {
     summary: 'run a driver and record what it does to its device',
     load: () => import('./record.js'),
@@ -46,6 +50,7 @@ ${Object.entries(VERBS)
   vfiotape --version
 
 First steps:
+  vfiotape demo
   vfiotape doctor
   vfiotape record -o my.vtape -- ./my-driver 0000:01:00.0
   vfiotape info my.vtape
