@@ -44,7 +44,12 @@ export const verb = defineVerb({
       describe: 'only these registers, like BAR0:0-0x1000; may be given several times',
     },
     ...simulationOptions,
-    dma: { choices: ['off'] as const, default: 'off' as const, describe: 'contents of DMA memory' },
+    dma: {
+      choices: ['off', 'content'] as const,
+      default: 'off' as const,
+      describe:
+        'content: what the devices of --sim read and write in the driver’s memory, and their interrupts',
+    },
   },
   examples: [
     ['vfiotape record -o nvme.vtape -- ./my-driver 0000:01:00.0', ''],
@@ -76,11 +81,21 @@ export const verb = defineVerb({
       watchTexts: watch,
       say,
     };
+    if (args.dma === 'content' && args.sim.length === 0)
+      throw new UserError(
+        'record: --dma content needs --sim: what a real device does in memory is not recorded yet',
+      );
     if (options.output === '') throw new UserError('record: -o needs the name of a file');
     const simulator = await simulate('record', args);
     if (simulator === undefined) return summarize(await recordDriver(options));
+    const simulated = {
+      environment: simulator.environment,
+      ...(args.dma === 'content' && {
+        devices: (session: string, ring: number) => simulator.recordDevices(session, ring),
+      }),
+    };
     try {
-      return summarize(await recordDriver({ ...options, environment: simulator.environment }));
+      return summarize(await recordDriver({ ...options, ...simulated }));
     } finally {
       reportSimulation(await simulator.stop(), say);
     }

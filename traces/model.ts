@@ -35,6 +35,8 @@ export const EventKind = {
   LOST: 27,
   UNSEEN: 28,
   SITE: 29,
+  DMA: 30,
+  INTERRUPT: 31,
 } as const;
 export type EventKind = (typeof EventKind)[keyof typeof EventKind];
 

@@ -19,6 +19,7 @@ import {
 } from './fixtures.js';
 import { EventKind } from './model.js';
 import { openTrace } from './reader.js';
+import { FORMAT_MINOR } from './version.js';
 import { TraceWriter } from './writer.js';
 
 interface Sample {
@@ -190,7 +191,7 @@ test('whatever is written is read back, for every kind, column and payload', asy
 
 test('header, definitions and summary are read back', async () => {
   const trace = openTrace(await sampleBytes([10, 20]));
-  assert.deepEqual(trace.header, { ...HEADER, versionMajor: 1, versionMinor: 0 });
+  assert.deepEqual(trace.header, { ...HEADER, versionMajor: 1, versionMinor: FORMAT_MINOR });
   assert.deepEqual([...trace.definitions.objects.values()], DEFINITIONS.objects);
   assert.deepEqual([...trace.definitions.devices.values()], DEFINITIONS.devices);
   assert.deepEqual([...trace.definitions.mmioSites.values()], DEFINITIONS.mmioSites);

@@ -89,11 +89,22 @@ enum vfiotape_kind {
 	VFIOTAPE_LOST = 27,     /* first cause       events lost            bytes lost    enum vfiotape_loss     -1        - */
 	VFIOTAPE_UNSEEN = 28,   /* 0                 0                      0             0                      fd        PATH; a VFIO fd the shim met and had not seen born; object = new */
 	VFIOTAPE_SITE = 29,     /* instruction addr  tier                   0             enum of mmio.h reasons -1        IN: instruction bytes; a site met by the MMIO watcher */
-	VFIOTAPE_KIND_END = 30,
+	/* A device's own doings, in a ring of whoever sees them: one whose process is 0. */
+	VFIOTAPE_DMA = 30,      /* IOVA              first 8 bytes          bytes or -1   VFIOTAPE_DMA_*         -1        DATA when more than 8 bytes moved; object = see VFIOTAPE_DMA_* */
+	VFIOTAPE_INTERRUPT = 31, /* vector           level, or 1            0             index: 0 INTx 1 MSI 2 MSI-X -1   - ; object = the function's address, as of DMA */
+	VFIOTAPE_KIND_END = 32,
 };
 
 /* op of LOAD, STORE, UPDATE: region index in bits 0-7, width in bytes in bits 8-15, how it was caught in bits 16-23, instruction class in bits 24-31. */
 #define VFIOTAPE_ACCESS(region, width, tier, form) ((uint32_t)(region) | (uint32_t)(width) << 8 | (uint32_t)(tier) << 16 | (uint32_t)(form) << 24)
+
+/*
+ * op of DMA: the direction in bits 0-7, how it was seen in bits 8-15. SEEN by the simulated IOMMU: each access, stamped
+ * before a write is there to be read and after a read was made; the object is then the function's address, segment << 16
+ * | bus << 8 | device << 3 | function, which the collector turns into the device's object.
+ */
+enum vfiotape_dma { VFIOTAPE_DMA_READ = 0, VFIOTAPE_DMA_WRITE = 1 };
+enum vfiotape_dma_how { VFIOTAPE_DMA_SEEN = 0 };
 
 enum vfiotape_dup { VFIOTAPE_DUP_DUP, VFIOTAPE_DUP_DUP2, VFIOTAPE_DUP_DUP3, VFIOTAPE_DUP_F_DUPFD, VFIOTAPE_DUP_F_DUPFD_CLOEXEC, VFIOTAPE_DUP_PIDFD_GETFD };
 enum vfiotape_wait { VFIOTAPE_WAIT_POLL, VFIOTAPE_WAIT_PPOLL, VFIOTAPE_WAIT_SELECT, VFIOTAPE_WAIT_PSELECT, VFIOTAPE_WAIT_EPOLL, VFIOTAPE_WAIT_EPOLL_PWAIT, VFIOTAPE_WAIT_EPOLL_PWAIT2 };

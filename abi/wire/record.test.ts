@@ -27,6 +27,8 @@ const structs: readonly (readonly [string, Readonly<Record<string, number>>, num
 const numbers: readonly (readonly [string, Readonly<Record<string, number>>])[] = [
   ['VFIOTAPE_', wire.RecordKind],
   ['VFIOTAPE_FLAG_', wire.RecordFlag],
+  ['VFIOTAPE_DMA_', wire.Dma],
+  ['VFIOTAPE_DMA_', wire.DmaHow],
   ['VFIOTAPE_DUP_', wire.Dup],
   ['VFIOTAPE_WAIT_', wire.Wait],
   ['VFIOTAPE_FORK_', wire.Fork],

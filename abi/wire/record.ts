@@ -78,9 +78,15 @@ export const RecordKind = {
   LOST: 27,
   UNSEEN: 28,
   SITE: 29,
-  KIND_END: 30,
+  DMA: 30,
+  INTERRUPT: 31,
+  KIND_END: 32,
 } as const;
 export type RecordKind = (typeof RecordKind)[keyof typeof RecordKind];
+
+/** op of DMA: the direction in bits 0-7, how it was seen in bits 8-15. */
+export const Dma = { READ: 0, WRITE: 1 } as const;
+export const DmaHow = { SEEN: 0 } as const;
 
 /** op of DUP. */
 export const Dup = { DUP: 0, DUP2: 1, DUP3: 2, F_DUPFD: 3, F_DUPFD_CLOEXEC: 4, PIDFD_GETFD: 5 } as const;

@@ -86,13 +86,16 @@ function textOf(path: string): string {
   }
 }
 
+/** A clock that programs other than the shim can read as well. */
+export const MONOTONIC: ClockChoice = { source: 'monotonic', ticksPerSecond: 1e9 };
+
 /** rdtsc where it counts at one rate in all states of the processor, else CLOCK_MONOTONIC at some 20 ns more a stamp. */
 export function chooseClock(): ClockChoice {
   const cpu = textOf('/proc/cpuinfo');
   const flags = new Set((/^flags\s*:(.*)$/m.exec(cpu)?.[1] ?? '').trim().split(/\s+/));
   const clocksource = textOf('/sys/devices/system/clocksource/clocksource0/current_clocksource').trim();
   const steady = flags.has('constant_tsc') || clocksource === 'tsc';
-  if (!steady) return { source: 'monotonic', ticksPerSecond: 1e9 };
+  if (!steady) return MONOTONIC;
   const nominal = /^model name.*@\s*([\d.]+)\s*GHz/m.exec(cpu)?.[1];
   const current = /^cpu MHz\s*:\s*([\d.]+)/m.exec(cpu)?.[1];
   const hertz =

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { ObjectKind } from '../../abi/wire/record.js';
 import type {
   Definitions,
   DeviceDefinition,
@@ -143,6 +144,17 @@ export class Definer {
     this.pending.devices.push(definition);
     this.any = true;
     return definition.id;
+  }
+
+  /** The latest open of the device at this address; 0 when it was not opened. */
+  openDevice(bdf: string): number {
+    const device = this.devices.get(bdf);
+    if (device === undefined) return 0;
+    let found = 0;
+    for (const object of this.objects.values())
+      if (object.device === device && (object.kind === ObjectKind.DEVICE || object.kind === ObjectKind.CDEV))
+        found = object.id;
+    return found;
   }
 
   mmioSite(definition: MmioSiteDefinition): void {

@@ -28,6 +28,12 @@ export function bdfOfName(name: string): string | undefined {
   return BDF.test(word) ? word.toLowerCase() : undefined;
 }
 
+/** segment << 16 | bus << 8 | device << 3 | function */
+export function bdfOfAddress(address: number): string {
+  const digits = (value: number, count: number): string => value.toString(16).padStart(count, '0');
+  return `${digits(address >>> 16, 4)}:${digits((address >>> 8) & 0xff, 2)}:${digits((address >>> 3) & 31, 2)}.${address & 7}`;
+}
+
 /** The PCI device behind /dev/vfio/devices/vfioN (iommufd), or /dev/vfioN (the interface of 2010). */
 export function bdfOfNode(path: string, sysfs = '/sys'): string | undefined {
   const node = /^\/dev\/vfio\/devices\/(vfio\d+)$/.exec(path)?.[1];

@@ -11,7 +11,7 @@ import {
 import { type EventBatch, PAYLOAD_CUT, PAYLOAD_FAULT, PAYLOAD_REDACTED } from '../../traces/columns.js';
 import type { RecordingClock } from './clock.js';
 import { type Definer, siteSlot } from './definer.js';
-import { bdfOfName, bdfOfNode, describeDevice } from './devices.js';
+import { bdfOfAddress, bdfOfName, bdfOfNode, describeDevice } from './devices.js';
 import { parseMaps, readBuildId } from './mappings.js';
 import type { RingReader } from './ring.js';
 
@@ -169,7 +169,7 @@ export class Translator {
     const twice = row * 2;
     batch.kind[row] = kind;
     batch.flags[row] = flags & KEPT_FLAGS;
-    batch.thread[row] = this.threadOf(ring);
+    batch.thread[row] = ring.process === 0 ? 0 : this.threadOf(ring);
     batch.object[row] = words[at + 11] as number;
     batch.fd[row] = words[at + 13] as number;
     batch.op[row] = words[at + 12] as number;
@@ -192,10 +192,16 @@ export class Translator {
     batch.errno[row] = siteHigh >>> 16;
     batch.site[row] = this.definer.site(ring.process, words[at + 2] as number, siteHigh & SITE_HIGH);
     if (hasPayload) this.copyPayload(ring, batch, row);
+    if (kind === RecordKind.DMA || kind === RecordKind.INTERRUPT) this.byDevice(batch, row);
     batch.length = row + 1;
     if (!ABOUT_PROCESSES.has(kind)) this.sawDriver = true;
     this.learn(kind, ring, batch, row);
     return true;
+  }
+
+  /** What the simulated machine saw of a device comes with the function's address in the place of an object. */
+  private byDevice(batch: EventBatch, row: number): void {
+    batch.object[row] = this.definer.openDevice(bdfOfAddress(batch.object[row] as number));
   }
 
   private threadOf(ring: RingReader): number {

@@ -6,11 +6,12 @@ import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { packageVersion } from '../../abi/package-root.js';
 import { UserError } from '../../abi/user-error.js';
+import { RingState } from '../../abi/wire/record.js';
 import { SIM_ROOT, SIM_VARIABLE } from '../../abi/wire/sim.js';
 import { TraceError, TraceWriteError } from '../../traces/errors.js';
 import type { RecordingModes, TraceLoss } from '../../traces/model.js';
 import { type NewHeader, TraceWriter } from '../../traces/writer.js';
-import { chooseClock, RecordingClock } from '../collector/clock.js';
+import { chooseClock, MONOTONIC, RecordingClock } from '../collector/clock.js';
 import { Collector } from '../collector/collector.js';
 import { Control, type SessionSettings, type Watch } from '../collector/control.js';
 import { Definer } from '../collector/definer.js';
@@ -46,6 +47,11 @@ export interface RecordOptions {
   readonly watchTexts: readonly string[];
   /** For the driver, on top of the caller's: where its simulated machine is. */
   readonly environment?: Readonly<Record<string, string>>;
+  /**
+   * `--dma content` on a simulated machine: called before the driver starts, with the session and the ring that is the
+   * devices' own. Everything is then stamped by CLOCK_MONOTONIC, which that other writer has, too.
+   */
+  readonly devices?: (directory: string, ring: number) => Promise<void>;
   /** Another build of the shim than the installed one: a test's. */
   readonly library?: string;
   /** One line for the user, at once. */
@@ -68,6 +74,8 @@ export interface RecordOutcome {
   readonly waitedNs: number;
 }
 
+/** Of what a simulated machine's devices do. */
+const DEVICES_RING = 0;
 const ATTACH_MS = 30_000;
 const REFRESH_MS = 200;
 const SCAN_FIRST_MS = 100;
@@ -99,6 +107,7 @@ export async function recordDriver(options: RecordOptions): Promise<RecordOutcom
       );
     }
     const recording = new Recording(options, output, place.path, place.freeBytes);
+    await options.devices?.(place.path, DEVICES_RING);
     const environment = { ...options.environment, VFIOTAPE_SESSION: place.path };
     child = await startDriver({
       file,
@@ -138,8 +147,9 @@ class Recording {
     this.options = options;
     this.output = output;
     this.directory = directory;
-    const sizes = ringSizes(options.bufferBytes, freeBytes);
-    const choice = chooseClock();
+    const withDevices = options.devices !== undefined;
+    const sizes = ringSizes(options.bufferBytes, freeBytes, undefined, withDevices ? 2 : 1);
+    const choice = withDevices ? MONOTONIC : chooseClock();
     const settings: SessionSettings = {
       recordsLog2: sizes.recordsLog2,
       sideLog2: sizes.sideLog2,
@@ -154,7 +164,7 @@ class Recording {
       dialect: 'modern',
       mmio: options.mmio,
       whenFull: options.whenFull,
-      dma: 'off',
+      dma: withDevices ? 'content' : 'off',
       backend: options.environment?.[SIM_VARIABLE] === undefined ? 'kernel' : 'simulated',
       ringBytes: sizes.ringBytes,
       maxSize: options.maxSize,
@@ -174,6 +184,7 @@ class Recording {
       collectorStarted: processStartTime(process.pid) ?? '',
     });
     this.control = Control.create(directory, settings);
+    if (withDevices) this.control.setRingState(DEVICES_RING, RingState.OWNED);
     this.clock = new RecordingClock(choice.source, choice.ticksPerSecond);
     this.processes = new ProcessWatch(directory);
     const simulated = options.environment?.[SIM_VARIABLE];

@@ -51,6 +51,8 @@ export function ringSizes(
   bufferBytes: number | undefined,
   freeBytes: number,
   fileLimit: number = fileSizeLimit(),
+  /** Rings that there must be: a thread's, and what else has one. */
+  least = 1,
 ): RingSizes {
   const room = freeBytes / 2;
   let sizes = sizesOf(bufferBytes ?? BUFFER_BYTES);
@@ -64,9 +66,9 @@ export function ringSizes(
     );
   }
   const ringLimit = Math.min(RINGS_MAX, Math.floor(room / sizes.ringBytes));
-  if (ringLimit < 1) {
+  if (ringLimit < least) {
     throw new UserError(
-      `--buffer: ${sizes.ringBytes} bytes for each thread of the driver, but only ${Math.floor(room)} may be taken; give a smaller one`,
+      `--buffer: ${sizes.ringBytes} bytes for each thread of the driver${least > 1 ? ' and for its devices' : ''}, but only ${Math.floor(room)} may be taken; give a smaller one`,
     );
   }
   return { ...sizes, ringLimit };

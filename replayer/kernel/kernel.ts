@@ -7,6 +7,7 @@ import { PciFunction } from '../devices/pci/function.js';
 import { Container } from './container/container.js';
 import { Deferred } from './deferred.js';
 import { EINVAL, ENODEV, ENOENT, ESPIPE } from './errno.js';
+import type { BusWatch } from './iommu/bus-watch.js';
 import { DmaPort } from './iommu/dma.js';
 import { FaultLog, type IommuFault } from './iommu/faults.js';
 import { IommuGroup } from './iommu/group.js';
@@ -47,6 +48,8 @@ export class SimulatedKernel {
   readonly faults: FaultLog;
   readonly devices: readonly VfioDevice[];
   readonly locked = new LockedMemory();
+  /** Who sees what the devices do. */
+  watch: BusWatch | undefined;
   readonly #groups = new Map<number, VfioGroup>();
   readonly #deferred: Deferred;
   readonly #processes = new Set<WeakRef<Process>>();
@@ -175,12 +178,18 @@ export class SimulatedKernel {
         groupId,
         () => new VfioGroup(new IommuGroup(groupId, hardware, shared), this.variant.version),
       );
-      const port = new DmaPort(bdf, group.iommuGroup, this.faults, remapping, pci);
+      const port = new DmaPort(bdf, group.iommuGroup, this.faults, remapping, pci, () => this.watch);
       fn.upstream = {
         dmaRead: (iova, into) => port.read(iova, into),
         dmaWrite: (iova, from) => port.write(iova, from),
-        message: (to, data) => port.message(to, data),
-        intx: (asserted) => line.setLevel(asserted),
+        message: (kind, vector, to, data) => {
+          this.watch?.interrupt(bdf, kind, vector, true);
+          port.message(to, data);
+        },
+        intx: (asserted) => {
+          this.watch?.interrupt(bdf, 'intx', 0, asserted);
+          line.setLevel(asserted);
+        },
         defer: (work) => this.#deferred.add(work),
       };
       if (!bound) return;

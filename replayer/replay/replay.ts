@@ -163,6 +163,8 @@ export class Replay {
       case EventKind.EXEC:
       case EventKind.EXIT:
       case EventKind.SIGNAL:
+      case EventKind.DMA:
+      case EventKind.INTERRUPT:
         return false;
       default:
         this.#endRun();

@@ -16,6 +16,11 @@ export interface SimulatorStart {
   readonly variant: string;
 }
 
+/** What its thread is told. */
+export type SimulatorOrder =
+  | { readonly what: 'record'; readonly session: string; readonly ring: number }
+  | { readonly what: 'stop' };
+
 export interface SimulatorReport {
   /** DMA that the IOMMU stopped, and the first few of them in words. */
   readonly faults: number;
@@ -30,6 +35,8 @@ export interface Simulator {
   readonly directory: string;
   /** What the driver needs in its environment. */
   readonly environment: Readonly<Record<string, string>>;
+  /** From now on what the devices do is recorded in this ring of the session. */
+  recordDevices(session: string, ring: number): Promise<void>;
   /** Waits for what the driver left running, then takes the machine away. */
   stop(): Promise<SimulatorReport>;
 }
@@ -46,13 +53,19 @@ export async function startSimulator(devices: readonly string[], variant: string
   const failed = new Promise<never>((_, reject) => worker.once('error', reject));
   failed.catch(() => undefined);
   await Promise.race([new Promise((resolve) => worker.once('message', resolve)), failed]);
+  const ask = (order: SimulatorOrder): void => worker.postMessage(order);
   return {
     directory,
     environment: { [SIM_VARIABLE]: directory },
+    async recordDevices(session, ring) {
+      const ready = new Promise<void>((resolve) => worker.once('message', () => resolve()));
+      ask({ what: 'record', session, ring });
+      await Promise.race([ready, failed]);
+    },
     async stop() {
       try {
         const report = new Promise<SimulatorReport>((resolve) => worker.once('message', resolve));
-        worker.postMessage('stop');
+        ask({ what: 'stop' });
         return await Promise.race([report, failed]);
       } finally {
         await worker.terminate();

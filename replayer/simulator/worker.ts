@@ -7,8 +7,9 @@ import { faultText } from '../kernel/iommu/faults.js';
 import { SimulatedKernel } from '../kernel/kernel.js';
 import { parseVariant } from '../kernel/variant.js';
 import { parseDevice } from './device-options.js';
+import { DeviceRing } from './device-ring.js';
 import { SimulatorServer } from './server.js';
-import type { SimulatorReport, SimulatorStart } from './simulator.js';
+import type { SimulatorOrder, SimulatorReport, SimulatorStart } from './simulator.js';
 import { layOutTree } from './tree.js';
 
 const { directory, devices, variant } = workerData as SimulatorStart;
@@ -20,7 +21,7 @@ await server.listen(join(directory, SIM_SOCKET));
 parentPort?.postMessage('ready');
 
 /** Once the driver has ended: children that it left behind are waited for. */
-parentPort?.once('message', () => {
+function stop(): void {
   const finish = (): void => {
     if (!server.isIdle) {
       setTimeout(finish, IDLE_POLL_MS);
@@ -38,4 +39,16 @@ parentPort?.once('message', () => {
   };
   // The driver's hang-up may still be on its way.
   setImmediate(() => setImmediate(finish));
+}
+
+parentPort?.on('message', (order: SimulatorOrder) => {
+  switch (order.what) {
+    case 'record':
+      kernel.watch = new DeviceRing(order.session, order.ring);
+      parentPort?.postMessage('recording');
+      break;
+    case 'stop':
+      stop();
+      break;
+  }
 });

@@ -7,6 +7,7 @@ import type { Session } from '../state.js';
 import { describeAccess, describeTransfer } from './access.js';
 import type { Description } from './description.js';
 import { describeDescriptor } from './descriptor.js';
+import { describeDma } from './dma.js';
 import { describeIoctl } from './ioctl.js';
 import { kindName } from './kinds.js';
 import { describeMemory, describeMmap } from './memory.js';
@@ -55,6 +56,9 @@ function describe(session: Session, event: Event): Description {
     case EventKind.LOST:
     case EventKind.SITE:
       return describeProcess(session, event);
+    case EventKind.DMA:
+    case EventKind.INTERRUPT:
+      return describeDma(event);
     default:
       return describeUnknown(event);
   }

@@ -107,6 +107,8 @@ export class Story {
           case EventKind.THREAD:
           case EventKind.SITE:
           case EventKind.LSEEK:
+          case EventKind.DMA:
+          case EventKind.INTERRUPT:
             break;
           default:
             this.#event(eventOfRow(this.trace, batch, row));

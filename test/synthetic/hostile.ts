@@ -82,6 +82,16 @@ export function hostileSession(): SyntheticSession {
   s.add({ kind: EventKind.FORK, op: 99, result: MIN });
   s.add({ kind: EventKind.LOST, op: 99, value: ALL, result: MIN });
   s.add({ kind: EventKind.SITE, op: 99, value: ALL, offset: ALL });
+  s.add({
+    kind: EventKind.DMA,
+    object: strange,
+    op: 0xffff_ffff,
+    offset: ALL,
+    value: ALL,
+    result: 1n << 62n,
+  });
+  s.add({ kind: EventKind.DMA, op: 1, offset: ALL, result: MIN, errno: 14 });
+  s.add({ kind: EventKind.INTERRUPT, object: device, op: 0xffff_ffff, offset: ALL, value: ALL });
   s.add({ kind: 0, errno: 4095, result: MIN });
   s.thread = 2;
   s.add({ kind: 255, flags: 255, object: strange, payloads: [{ role: 4_000_000_000, data: text(EVIL) }] });

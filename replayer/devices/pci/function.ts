@@ -22,8 +22,8 @@ import { MsixTable } from './msix-table.js';
 export interface Upstream {
   dmaRead(iova: bigint, into: Uint8Array): boolean;
   dmaWrite(iova: bigint, from: Uint8Array): boolean;
-  /** A memory write into the interrupt window. */
-  message(address: bigint, data: number): void;
+  /** A vector's memory write into the interrupt window. */
+  message(kind: 'msi' | 'msix', vector: number, address: bigint, data: number): void;
   /** The level of INTx as it leaves the function, DisINTx already applied. */
   intx(asserted: boolean): void;
   defer(work: () => void): void;
@@ -292,7 +292,7 @@ export class PciFunction implements Host {
     }
     table.setPending(vector, false);
     const { address, data } = table.message(vector);
-    this.upstream.message(address, data);
+    this.upstream.message('msix', vector, address, data);
   }
 
   #sendMsi(vector: number): void {
@@ -308,7 +308,7 @@ export class PciFunction implements Host {
     }
     const address =
       (BigInt(high === 0 ? 0 : this.config.get(high, 4)) << 32n) | BigInt(this.config.get(at + 4, 4));
-    this.upstream.message(address, (this.config.get(data, 2) & ~(enabled - 1)) | shared);
+    this.upstream.message('msi', shared, address, (this.config.get(data, 2) & ~(enabled - 1)) | shared);
   }
 
   /** Vectors that were held back are sent as soon as their mask goes. */

@@ -3,6 +3,7 @@
  * A function's DMA: every access goes through the group's address space, piece by piece, and touches nothing that is
  * not mapped there with the right permission. What can't be done is a fault: counted and reported.
  */
+import type { BusWatch } from './bus-watch.js';
 import type { FaultLog, FaultReason } from './faults.js';
 import type { IommuGroup } from './group.js';
 import { type InterruptRemapping, isInterruptAddress } from './interrupts.js';
@@ -18,6 +19,8 @@ export class DmaPort {
     readonly interrupts: InterruptRemapping,
     /** Whom interrupts of this function belong to. */
     readonly owner: object,
+    /** Who watches the machine now. */
+    readonly watch: () => BusWatch | undefined = () => undefined,
   ) {}
 
   read(iova: bigint, into: Uint8Array): boolean {
@@ -47,11 +50,21 @@ export class DmaPort {
   }
 
   #transfer(iova: bigint, bytes: Uint8Array, write: boolean): boolean {
+    const watch = this.watch();
+    if (watch === undefined) return this.#move(iova, bytes, write) === bytes.length;
+    const since = watch.now();
+    const done = this.#move(iova, bytes, write);
+    watch.dma(this.bdf, iova, bytes, done, write, since);
+    return done === bytes.length;
+  }
+
+  /** Answers how many bytes were moved. */
+  #move(iova: bigint, bytes: Uint8Array, write: boolean): number {
     let done = 0;
     while (done < bytes.length) {
       const address = (iova + BigInt(done)) & ADDRESS_MASK;
       const mapping = this.#permitted(address, write);
-      if (mapping === undefined) return false;
+      if (mapping === undefined) return done;
       const available = mapping.last - address + 1n;
       const length = available < BigInt(bytes.length - done) ? Number(available) : bytes.length - done;
       const piece = bytes.subarray(done, done + length);
@@ -59,11 +72,11 @@ export class DmaPort {
       const { memory } = mapping.process;
       if (!(write ? memory.write(at, piece) : memory.read(at, piece))) {
         this.#fault(address, write, 'memory is gone');
-        return false;
+        return done;
       }
       done += length;
     }
-    return true;
+    return done;
   }
 
   #permitted(address: bigint, write: boolean): DmaMapping | undefined {
