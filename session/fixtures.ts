@@ -54,6 +54,8 @@ export interface IoctlRecord {
   readonly kind?: Uint8Array;
   readonly pointed?: Uint8Array;
   readonly pointedAfter?: Uint8Array;
+  /** How long the call takes. */
+  readonly durationNs?: number;
 }
 
 export interface DmaRequest {
@@ -63,6 +65,8 @@ export interface DmaRequest {
   /** READ 1, WRITE 2; both by default. */
   readonly flags?: number;
   readonly errno?: number;
+  /** How long the call takes. */
+  readonly durationNs?: number;
 }
 
 interface Payload {
@@ -465,7 +469,7 @@ export class RecordedSession {
     add(PayloadRole.POINTED_OUT, record.pointedAfter);
     add(PayloadRole.KIND, record.kind);
     const errno = record.errno ?? 0;
-    return this.event({
+    const row = {
       kind: EventKind.IOCTL,
       object,
       fd,
@@ -474,7 +478,8 @@ export class RecordedSession {
       result: record.result ?? (errno === 0 ? 0n : -1n),
       errno,
       payloads,
-    });
+    };
+    return this.event(row, record.durationNs ?? 0);
   }
 
   /** An ioctl whose argument is this structure. */
@@ -537,10 +542,10 @@ export class RecordedSession {
 
   mapDma(
     container: Opened,
-    { iova, size, vaddr = 0x7f80_0000_0000n + iova, flags = 3, errno = 0 }: DmaRequest,
+    { iova, size, vaddr = 0x7f80_0000_0000n + iova, flags = 3, errno = 0, durationNs = 0 }: DmaRequest,
   ): this {
     const request = { argsz: 32, flags, vaddr, iova, size };
-    return this.struct(container, 'VFIO_IOMMU_MAP_DMA', DMA_MAP, request, request, { errno });
+    return this.struct(container, 'VFIO_IOMMU_MAP_DMA', DMA_MAP, request, request, { errno, durationNs });
   }
 
   /** `unmapped`: what the kernel says that it took away; `size` by default. */

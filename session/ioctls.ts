@@ -12,7 +12,7 @@ import {
   irqSetDescriptors,
 } from '../abi/vfio/irqs.js';
 import { REGION_INFO } from '../abi/vfio/region-info.js';
-import { DMA_MAP, DMA_UNMAP } from '../abi/vfio/type1.js';
+import { DMA_MAP, DMA_UNMAP, DMA_UNMAP_ALL, DMA_UNMAP_VADDR } from '../abi/vfio/type1.js';
 import { type Event, PayloadRole } from '../traces/model.js';
 import type { SessionContext } from './change.js';
 import type { InterruptRoute } from './interrupts.js';
@@ -23,7 +23,6 @@ type Effect = (session: SessionContext, event: Event, before: Uint8Array, after:
 const INTX = 0;
 const MSI = 1;
 const MSIX = 2;
-const UNMAP_ALL = 2;
 const MAP_VADDR = 4;
 
 /** The recorder says which objects the descriptors of a call were: { kind, object } each. */
@@ -100,16 +99,21 @@ function unmapped(session: SessionContext, event: Event, ioas: number, start: bi
   session.notify({ type: 'dma-unmap', object: event.object, ioas, start, length, mappings }, event);
 }
 
-const unmapDma: Effect = (session, event, before) => {
+const unmapDma: Effect = (session, event, before, after) => {
   const { flags = 0, iova = 0n, size = 0n } = decode(DMA_UNMAP, before);
-  if ((flags & MAP_VADDR) !== 0) return;
-  if ((flags & UNMAP_ALL) !== 0) {
+  if ((flags & DMA_UNMAP_VADDR) !== 0) return;
+  if ((flags & DMA_UNMAP_ALL) !== 0) {
     const mappings = session.dma.unmapAll(event.object, 0);
     session.notify(
       { type: 'dma-unmap', object: event.object, ioas: 0, start: 0n, length: 1n << 64n, mappings },
       event,
     );
-  } else unmapped(session, event, 0, iova, size);
+    return;
+  }
+  // Type 1 before v2 succeeds with 0 when it would have to cut a mapping at its start, and takes the whole at its end.
+  const { size: really = size } = decode(DMA_UNMAP, after);
+  if (really > size) unmapped(session, event, 0, iova, really);
+  else if (really > 0n) unmapped(session, event, 0, iova, size);
 };
 
 const ioasMap: Effect = (session, event, before, after) => {

@@ -27,6 +27,8 @@ export const DMA_MAP = struct('vfio_iommu_type1_dma_map', 32, {
 
 export const DMA_UNMAP_FLAGS = flagTable('VFIO_DMA_UNMAP_FLAG_', { GET_DIRTY_BITMAP: 1, ALL: 2, VADDR: 4 });
 export const DMA_UNMAP_GET_DIRTY_BITMAP = 1;
+export const DMA_UNMAP_ALL = 2;
+export const DMA_UNMAP_VADDR = 4;
 
 /** `size` is what was asked for on the way in, and what was really unmapped on the way out. */
 export const DMA_UNMAP = struct('vfio_iommu_type1_dma_unmap', 24, {

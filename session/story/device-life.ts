@@ -89,7 +89,7 @@ export class DeviceLife {
   lastAccess: Access | undefined;
   /**
    * Grows whenever something changes that decides what an access means (Command, power, interrupts, resets, mappings,
-   * closing): who wants to see accesses is asked anew then.
+   * its address space, closing): who wants to see accesses is asked anew then.
    */
   epoch = 0;
 
@@ -152,6 +152,10 @@ export class DeviceLife {
         break;
       case 'VFIO_DEVICE_PCI_HOT_RESET':
         this.reset('hot reset', moment);
+        break;
+      case 'VFIO_DEVICE_ATTACH_IOMMUFD_PT':
+      case 'VFIO_DEVICE_DETACH_IOMMUFD_PT':
+        this.epoch++;
         break;
       case 'VFIO_DEVICE_FEATURE':
         this.#feature(step.before, moment);

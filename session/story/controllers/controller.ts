@@ -19,9 +19,11 @@ export interface ControllerNews {
    */
   readonly what: 'enabled' | 'disabled' | 'stopped' | 'reset' | 'address';
   readonly register: string;
-  /** Of `address`: the whole address, and how much memory the device will use there, when it is known. */
+  /** Of `address`: what the register holds now, and how much memory the device will use there, when it is known. */
   readonly address?: bigint;
   readonly bytes?: number;
+  /** Both halves of the address were written, not the first of two. */
+  readonly whole?: boolean;
 }
 
 export interface Controller {

@@ -38,9 +38,9 @@ export function ethernet(): Controller {
         lengths.set(key, Number(value & 0xffff_ffffn));
         return undefined;
       }
-      const address = addresses.store(key, part === 'BAH' ? 4 : 0, width, value);
+      const stored = addresses.store(key, part === 'BAH' ? 4 : 0, width, value);
       const bytes = lengths.get(key);
-      return { what: 'address', register: name, address, ...(bytes !== undefined && { bytes }) };
+      return { what: 'address', register: name, ...stored, ...(bytes !== undefined && { bytes }) };
     },
   };
 }

@@ -36,10 +36,10 @@ export function nvme(): Controller {
         case 'ASQ':
         case 'ACQ': {
           if (!store) return undefined;
-          const address = addresses.store(name, within, width, value) & ~0xfffn;
+          const { address, whole } = addresses.store(name, within, width, value);
           const entries = (name === 'ASQ' ? attributes : attributes >>> 16) & 0xfff;
           const bytes = (entries + 1) * (name === 'ASQ' ? SQ_ENTRY : CQ_ENTRY);
-          return { what: 'address', register: name, address, bytes };
+          return { what: 'address', register: name, address: address & ~0xfffn, bytes, whole };
         }
         default:
           return undefined;

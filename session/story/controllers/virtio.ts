@@ -39,8 +39,8 @@ export function virtio(): Controller {
         queue = value;
         return undefined;
       }
-      const address = addresses.store(`${name}[${queue}]`, within, width, value);
-      return { what: 'address', register: `${name}[${queue}]`, address };
+      const stored = addresses.store(`${name}[${queue}]`, within, width, value);
+      return { what: 'address', register: `${name}[${queue}]`, ...stored };
     },
   };
 }

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Queue memory that was unmapped under a controller that was running with bus mastering on. What came next tells which
+ * rule it breaks: a doorbell (DMA-005: the session goes on), or the end (DMA-002: stopped too late).
+ */
+import { isDoorbell } from '../../../session/story/controllers/controller.js';
+import type { DeviceLife } from '../../../session/story/device-life.js';
+import type { RuleCheck, RuleWatch } from '../../check/rule.js';
+import { type ProgrammedAddress, ProgrammedAddresses } from './programmed.js';
+import { overlap } from './requests.js';
+
+export interface TornQueue {
+  readonly device: DeviceLife;
+  readonly queue: ProgrammedAddress;
+  /** Of the unmapping. */
+  readonly event: number;
+  /** Of the doorbell after it; undefined: the device was stopped, reset or closed, or the recording ended. */
+  readonly rung: number | undefined;
+}
+
+export function watchTornQueues(check: RuleCheck, tell: (torn: TornQueue) => void): RuleWatch {
+  const programmed = new ProgrammedAddresses();
+  const torn = new Map<DeviceLife, Omit<TornQueue, 'rung'>[]>();
+  const settle = (device: DeviceLife, rung: number | undefined): void => {
+    const held = torn.get(device);
+    if (held === undefined) return;
+    torn.delete(device);
+    for (const one of held) tell({ ...one, rung });
+  };
+  const gone = (objects: readonly number[]): void => {
+    for (const object of objects) {
+      const device = check.story.devices.get(object);
+      if (device === undefined) continue;
+      settle(device, undefined);
+      programmed.forget(device);
+    }
+  };
+  const reset = ({ device, ok }: { readonly device: DeviceLife | undefined; readonly ok: boolean }): void => {
+    if (device === undefined || !ok) return;
+    settle(device, undefined);
+    programmed.forget(device);
+  };
+  return {
+    ioctl: { VFIO_DEVICE_RESET: reset, VFIO_DEVICE_PCI_HOT_RESET: reset },
+    on: {
+      controller: (step) => {
+        check.judged();
+        programmed.apply(step);
+        if (step.what !== 'address' && step.what !== 'enabled') settle(step.device, undefined);
+      },
+      'dma-unmap': ({ space, start, length, mappings, event }) => {
+        if (mappings.length === 0) return;
+        for (const device of check.story.devicesIn(space)) {
+          if (!device.busMaster || device.controllerEnabled !== true) continue;
+          for (const queue of programmed.of(device)) {
+            if (!overlap(start, length, queue.address, queue.bytes)) continue;
+            const held = torn.get(device) ?? [];
+            torn.set(device, held);
+            held.push({ device, queue, event: event.number });
+          }
+        }
+      },
+      'config-write': ({ device }) => {
+        if (!device.busMaster) settle(device, undefined);
+      },
+      close: (step) => gone(step.gone),
+      exit: (step) => gone(step.gone),
+    },
+    access: ({ device, direction, register }) => {
+      if (direction === 'load' || register === undefined || !isDoorbell(register.name)) return undefined;
+      return (row) => {
+        if (torn.size > 0) settle(device, row.event);
+      };
+    },
+    end: () => {
+      for (const device of [...torn.keys()]) settle(device, undefined);
+    },
+  };
+}
