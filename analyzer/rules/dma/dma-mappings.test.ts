@@ -257,9 +257,10 @@ test('DMA-014: SPDK maps each page of 2 MiB by itself', async () => {
 });
 
 /** Memory of the process at this address is mapped for DMA, with a device that could reach it. */
-function mapped(busMaster = true) {
+function mapped(busMaster = true, running = true) {
   const opened = nvme();
   const { s, container, device } = opened;
+  if (running) s.store(device, 0, 0x14, 4, 0x0046_0001);
   if (busMaster) s.configWrite(device, 4, 2, 0x0406);
   const address = s.memory(MIB);
   s.mapDma(container, { iova: 0n, vaddr: address, size: MIB });
@@ -276,6 +277,18 @@ test('DMA-015: given away while it is mapped', async () => {
   const over = mapped();
   over.s.memory(0x1000n, over.address, 0x32);
   assert.deepEqual(await judge(DMA_015, over.s), ['fail', `error mmap @${over.at}`]);
+});
+
+test('DMA-015: not known to run, and used afterwards', async () => {
+  const { s, device, address, at } = mapped(true, false);
+  s.unmap(address, MIB).store(device, 0, 0x1000, 4, 1);
+  assert.deepEqual(await judge(DMA_015, s), ['fail', `error munmap @${at},${at + 1}`]);
+});
+
+test('DMA-015: DPDK gives all away at its end, and the device is touched no more: a note', async () => {
+  const { s, address, at } = mapped(true, false);
+  s.unmap(address, MIB).exit();
+  assert.deepEqual(await judge(DMA_015, s), ['note', `note munmap @${at}`]);
 });
 
 test('DMA-015: no device could reach it: a note', async () => {

@@ -8,6 +8,8 @@ interface Early {
   readonly event: number;
   /** In which GET_INFO lacked the flag. */
   readonly info: number;
+  /** In which the controller was found running, by this register. */
+  readonly running?: { readonly event: number; readonly register: string };
 }
 
 export const RST_001: Rule = {
@@ -27,8 +29,8 @@ gets to see of it is that VFIO_DEVICE_GET_INFO lacks the RESET flag.`,
   ],
   decided: `Known from the first of: GET_INFO with the RESET flag, a VFIO_DEVICE_RESET or hot reset that succeeded, a function level
 reset through config space, or the controller's own reset where its class is known (NVMe: CC.EN 0 and CSTS.RDY 0). Bus mastering
-switched on before that is an error when the controller was found running, or was never reset at all; a warning when its own reset came
-next; unknown when GET_INFO was not asked.`,
+switched on before that is an error when the controller was found running with memory mapped for it, or was never reset at all; a warning
+when its own reset came next, before there was memory that it could reach; unknown when GET_INFO was not asked.`,
   wrongWhen: `A controller of a class that is not known here resets itself by a register that only its driver knows; then the finding is
 for its author to waive. A device that is open elsewhere at the same time is not reset by this open, and the flag does not say so.`,
   compliant:
@@ -55,6 +57,22 @@ for its author to waive. A device that is open elsewhere at the same time is not
         ],
       });
     };
+    /** Whether what it does of itself could reach any memory. */
+    const hasMemory = (device: DeviceLife): boolean => {
+      const { spaces, session } = check.story;
+      const space = spaces.of(device.id);
+      if (space === undefined) return false;
+      return spaces.isNoIommu(space) || session.dma.space(space.object, space.ioas).size > 0;
+    };
+    const runs = (device: DeviceLife, ...more: readonly Evidence[]): void => {
+      const running = early.get(device)?.running;
+      if (running === undefined) return;
+      const { event, register } = running;
+      tell(device, 'error', ', and it was running with memory mapped for it', [
+        { event, note: `${register}: it runs` },
+        ...more,
+      ]);
+    };
     return {
       on: {
         'config-write': ({ device, event }) => {
@@ -68,15 +86,20 @@ for its author to waive. A device that is open elsewhere at the same time is not
           early.set(device, { event: event.number, info: device.info.event });
         },
         controller: ({ device, what, register, event }) => {
-          if (!early.has(device)) return;
-          if (what === 'enabled' && event.kind === EventKind.LOAD)
-            tell(device, 'error', ', and it was running', [
-              { event: event.number, note: `${register}: it runs` },
-            ]);
-          else if (what === 'reset' || what === 'stopped' || what === 'disabled')
+          const held = early.get(device);
+          if (held === undefined) return;
+          if (what === 'enabled' && event.kind === EventKind.LOAD) {
+            early.set(device, { ...held, running: { event: event.number, register } });
+            if (hasMemory(device)) runs(device);
+          } else if (what === 'reset' || what === 'stopped' || what === 'disabled')
             tell(device, 'warning', '; that it was stopped or reset by itself came after', [
               { event: event.number, note: `${register}: ${what}` },
             ]);
+        },
+        'dma-map': ({ event }) => {
+          for (const [device, { running }] of early)
+            if (running !== undefined && hasMemory(device))
+              runs(device, { event: event.number, note: 'memory for it' });
         },
       },
       end: () => {
