@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { UserError } from '../abi/user-error.js';
-import { SEVERITIES } from '../analyzer/check/rule.js';
+import { renderHtml } from '../analyzer/reports/formats/html.js';
 import { renderJson } from '../analyzer/reports/formats/json.js';
 import { renderJunit } from '../analyzer/reports/formats/junit.js';
 import { renderMarkdown } from '../analyzer/reports/formats/markdown.js';
@@ -18,6 +18,7 @@ const FORMATS = {
   sarif: renderSarif,
   junit: renderJunit,
   markdown: renderMarkdown,
+  html: (report) => renderHtml(report),
 } as const satisfies Readonly<Record<string, (report: ComplianceReport) => string>>;
 type Format = keyof typeof FORMATS;
 
@@ -28,11 +29,6 @@ export const verb = defineVerb({
   operands: { least: 1, most: Number.MAX_SAFE_INTEGER },
   options: {
     ...COMPLIANCE_OPTIONS,
-    'fail-on': {
-      choices: [...SEVERITIES, 'never'] as const,
-      default: 'error' as const,
-      describe: 'the mildest finding that fails',
-    },
     format: { choices: Object.keys(FORMATS) as readonly Format[], describe: 'text unless given' },
     json: { type: 'boolean', describe: 'the same as --format json (docs/check-json.md)' },
     output: { alias: 'o', type: 'string', describe: 'a file for it, instead of standard output' },
@@ -43,10 +39,10 @@ export const verb = defineVerb({
     ['vfiotape check --baseline known.json --fail-on warning t.vtape', 'CI that fails on what is new'],
     ['vfiotape rules RST-001', 'what a rule means'],
   ],
-  async run({ operands, format, json, output, 'fail-on': failOn, ...compliance }) {
+  async run({ operands, format, json, output, ...compliance }) {
     if (json === true && format !== undefined && format !== 'json')
       throw new UserError(`check: --json and --format ${format} contradict each other; give one of them`);
-    const report = await judge(operands, compliance, failOn);
+    const report = await judge(operands, compliance);
     const text = FORMATS[format ?? (json === true ? 'json' : 'text')](report);
     if (output === undefined) await print(text);
     else writePrivate(output, text);

@@ -4,12 +4,13 @@ import { readFileSync } from 'node:fs';
 import { packageVersion } from '../abi/package-root.js';
 import { UserError } from '../abi/user-error.js';
 import { check } from '../analyzer/check/check.js';
-import { PROFILES, type Severity } from '../analyzer/check/rule.js';
+import { PROFILES, SEVERITIES, type Severity } from '../analyzer/check/rule.js';
 import { parseBaseline } from '../analyzer/reports/baseline.js';
 import { conclude, reportTrace } from '../analyzer/reports/build.js';
 import type { ComplianceReport, TraceReport } from '../analyzer/reports/model.js';
 import { parseWaivers } from '../analyzer/reports/waivers.js';
 import { takeOverview } from '../session/overview/overview.js';
+import type { Trace } from '../traces/reader.js';
 import { reportDamages, withWholeTrace } from './input.js';
 import { describeLosses } from './losses.js';
 import { SYMBOLS_OPTION, withCallSites } from './symbols.js';
@@ -24,6 +25,11 @@ export const COMPLIANCE_OPTIONS = {
     type: 'string',
     describe: 'an earlier check --json: what it found is known, only new findings count',
   },
+  'fail-on': {
+    choices: [...SEVERITIES, 'never'] as const,
+    default: 'error' as const,
+    describe: 'the mildest finding that fails',
+  },
   symbols: SYMBOLS_OPTION,
 } as const;
 
@@ -31,14 +37,15 @@ export interface ComplianceArguments {
   readonly profile: (typeof PROFILES)[number] | undefined;
   readonly waivers: string | undefined;
   readonly baseline: string | undefined;
+  readonly 'fail-on': Severity | 'never';
   readonly symbols: string[] | undefined;
 }
 
-/** `failOn`: the mildest severity that makes the verdict fail. */
+/** `look`: at each trace while it is open, when its report is there. */
 export async function judge(
   traces: readonly string[],
-  { profile, waivers, baseline, symbols }: ComplianceArguments,
-  failOn: Severity | 'never',
+  { profile, waivers, baseline, symbols, 'fail-on': failOn }: ComplianceArguments,
+  look: (trace: Trace) => void = () => undefined,
 ): Promise<ComplianceReport> {
   const today = new Date().toISOString().slice(0, 10);
   const forgiven =
@@ -55,6 +62,7 @@ export async function judge(
           reportTrace(trace, overview, result, { waivers: forgiven, baseline: before }, callSites),
         );
       });
+      look(trace);
       reportDamages(trace);
     });
   }

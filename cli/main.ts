@@ -29,6 +29,10 @@ const VERBS: Readonly<
     summary: 'hold traces against the rules of VFIO and PCI; for a person, and for CI',
     load: () => import('./check.js'),
   },
+  report: {
+    summary: 'the same with charts of the session, as one HTML file',
+    load: () => import('./report.js'),
+  },
   rules: { summary: 'the catalogue of rules, or one rule explained', load: () => import('./rules.js') },
   replay: {
     summary: 'reissue a recorded session to a device, and report every divergence',
@@ -56,6 +60,7 @@ First steps:
   vfiotape info my.vtape
   vfiotape dump my.vtape | less
   vfiotape check my.vtape
+  vfiotape report my.vtape -o report.html
 `;
 
 export async function main(words: readonly string[]): Promise<number> {

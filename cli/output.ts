@@ -9,7 +9,7 @@ export async function print(text: string): Promise<void> {
 }
 
 /** What is made from a trace is as private as the trace. */
-export function writePrivate(path: string, text: string): void {
+export function writePrivate(path: string, text: string | Uint8Array): void {
   try {
     writeFileSync(path, text, { mode: 0o600 });
     // One that was there has kept its mode.

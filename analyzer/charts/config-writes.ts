@@ -73,7 +73,7 @@ function draw(names: Names, registers: readonly Register[]): Chart {
   return {
     id: 'config-writes',
     title: 'Writes to configuration space, by register',
-    summary: `${countText(writes)} writes to ${countText(registers.length)} registers; most to ${nameOf(most)} (${countText(total(most))}). A write to several registers counts for each.`,
+    summary: `${countText(writes, 'write')} to ${countText(registers.length, 'register')}; most to ${nameOf(most)} (${countText(total(most))}). A write to several registers counts for each.`,
     table: {
       columns: [
         { name: 'register' },
@@ -81,8 +81,11 @@ function draw(names: Names, registers: readonly Register[]): Chart {
         { name: 'wrote what it held', numeric: true },
         { name: 'failed', numeric: true },
       ],
-      rows: shown.map((one) => [nameOf(one), ...[one.changing, one.same, one.failed].map(countText)]),
-      ...(left > 0 && { rest: `${countText(left)} more registers with fewer writes` }),
+      rows: shown.map((one) => [
+        nameOf(one),
+        ...[one.changing, one.same, one.failed].map((count) => countText(count)),
+      ]),
+      ...(left > 0 && { rest: `${countText(left, 'more register')} with fewer writes` }),
     },
     height: barsHeight(shown.length, LEGEND),
     draw(canvas) {

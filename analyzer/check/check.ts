@@ -45,7 +45,11 @@ export function check(trace: Trace, options: CheckOptions = {}): CheckResult {
   };
   followAll(story, [noticesLosses, ...watches]);
   const doubts = missingInputs(trace, story, lost);
-  return { profile, verdicts: runs.map((run) => run.verdict(doubts)) };
+  return {
+    profile,
+    verdicts: runs.map((run) => run.verdict(doubts)),
+    devices: [...story.devices.values()],
+  };
 }
 
 interface Doubts {

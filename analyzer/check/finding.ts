@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { DeviceLife } from '../../session/story/device-life.js';
 import type { Evidence, Profile, Rule, Severity } from './rule.js';
 
 /** One cause, one finding. */
@@ -39,4 +40,6 @@ export interface CheckResult {
   readonly profile: Profile;
   /** In the order of the catalogue. */
   readonly verdicts: readonly RuleVerdict[];
+  /** Every open of a device, as the session left it. */
+  readonly devices: readonly DeviceLife[];
 }

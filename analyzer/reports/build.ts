@@ -1,21 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isDevice } from '../../abi/object-kinds.js';
+import { kindName } from '../../session/describe/kinds.js';
 import { describeEvents } from '../../session/describe/lines.js';
-import { ObjectNames } from '../../session/object-names.js';
+import { SiteNames } from '../../session/describe/site.js';
+import { mmioWays } from '../../session/overview/mmio-ways.js';
 import type { Overview } from '../../session/overview/overview.js';
 import type { CallSites } from '../../session/symbols/call-sites.js';
+import { EventKind } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
 import type { CheckResult, Finding } from '../check/finding.js';
 import { type Rule, SEVERITIES, type Severity } from '../check/rule.js';
+import { reportDevices } from './devices.js';
 import type {
   ComplianceReport,
-  ReportedDevice,
   ReportedEvent,
   ReportedFinding,
   SeverityCounts,
   TraceReport,
 } from './model.js';
 import type { Waivers } from './waivers.js';
+
+/** Of one way in which instructions were caught. */
+const PLACES_SHOWN = 24;
 
 export interface Judgement {
   readonly waivers: Waivers | undefined;
@@ -31,6 +36,7 @@ export function reportTrace(
   callSites?: CallSites,
 ): TraceReport {
   const { header, clock } = trace;
+  const names = new SiteNames(trace.definitions, callSites);
   const found = result.verdicts.flatMap(({ rule, findings }) =>
     findings.map((finding) => ({ rule, finding })),
   );
@@ -90,11 +96,24 @@ export function reportTrace(
       host: header.host.hostname,
       kernel: header.host.kernel,
       backend: header.modes.backend,
+      dialect: header.modes.dialect,
       mmio: header.modes.mmio,
+      dma: header.modes.dma,
+      when_full: header.modes.whenFull,
+      watch: header.modes.watch,
+      events_by_kind: Object.fromEntries(
+        [...overview.counts].map(([kind, count]) => [kindName(kind), count]),
+      ),
+      mmio_sites: mmioWays(trace.definitions.mmioSites.values()).map(({ tier, reason, count, sites }) => ({
+        how: tier,
+        reason,
+        instructions: count,
+        places: sites.slice(0, PLACES_SHOWN).map((site) => names.name(site, EventKind.SITE) ?? ''),
+      })),
       gaps: overview.gaps,
     },
     profile: result.profile,
-    devices: devicesOf(trace, result),
+    devices: reportDevices(trace, result),
     counts: countNew(findings),
     waived: findings.filter(({ state }) => state === 'waived').length,
     known: findings.filter(({ state }) => state === 'known').length,
@@ -114,30 +133,6 @@ function countNew(findings: readonly ReportedFinding[]): SeverityCounts {
   const counts = { error: 0, warning: 0, note: 0 };
   for (const { severity, state } of findings) if (state === 'new') counts[severity]++;
   return counts;
-}
-
-function devicesOf(trace: Trace, result: CheckResult): readonly ReportedDevice[] {
-  const names = new ObjectNames(trace.definitions);
-  const layout = result.verdicts.find(({ rule }) => rule.id === 'MSI-006');
-  const devices: ReportedDevice[] = [];
-  const seen = new Set<number>();
-  for (const { id, kind, device } of trace.definitions.objects.values()) {
-    if (!isDevice(kind) || seen.has(device)) continue;
-    seen.add(device);
-    const known = trace.definitions.devices.get(device);
-    const bad = layout?.findings.some(({ bdf }) => bdf !== '' && bdf === known?.bdf) ?? false;
-    devices.push({
-      object: names.name(id),
-      bdf: known?.bdf ?? '',
-      vendor: known?.vendor ?? 0,
-      device: known?.device ?? 0,
-      class_code: known?.classCode ?? 0,
-      kernel_driver: known?.driver ?? '',
-      iommu_group: known?.iommuGroup ?? '',
-      well_behaved: bad ? 'no' : layout?.status === 'pass' || layout?.status === 'note' ? 'yes' : 'unknown',
-    });
-  }
-  return devices;
 }
 
 /** `failOn`: the mildest severity that fails. */

@@ -43,16 +43,42 @@ export interface ReportedRule {
   readonly suppressed: number;
 }
 
+/** Part of a BAR. */
+export interface ReportedStructure {
+  readonly bar: number;
+  readonly offset: number;
+  readonly bytes: number;
+  /** It begins at a page of 4 KiB (PCIe 5.0 §7.7.2). */
+  readonly page_aligned: boolean;
+}
+
+/** One device, however often it was opened. */
 export interface ReportedDevice {
   readonly object: string;
   readonly bdf: string;
   readonly vendor: number;
   readonly device: number;
+  readonly subsystem_vendor: number;
+  readonly subsystem_device: number;
   readonly class_code: number;
+  readonly revision: number;
   readonly kernel_driver: string;
   readonly iommu_group: string;
+  /** As sysfs has it: `flr bus`. */
+  readonly reset_method: string;
+  /** Of BARs that it has; exact, `0x4000`. */
+  readonly bars: readonly { readonly name: string; readonly size: string }[];
+  /** Absent: it has no MSI-X capability, or its registers were never seen. */
+  readonly msix?: {
+    readonly vectors: number;
+    readonly table: ReportedStructure;
+    readonly pba: ReportedStructure;
+  };
+  readonly opens: number;
+  /** How it was reset, in order: `at open`, `VFIO_DEVICE_RESET`, `FLR`. */
+  readonly resets: readonly string[];
   /** Its MSI-X table and PBA have pages of their own (MSI-006). */
-  readonly well_behaved: 'yes' | 'no' | 'unknown';
+  readonly well_behaved: 'yes' | 'no' | 'no MSI-X' | 'unknown';
 }
 
 export interface SeverityCounts {
@@ -73,7 +99,21 @@ export interface TraceReport {
     readonly host: string;
     readonly kernel: string;
     readonly backend: string;
+    readonly dialect: string;
     readonly mmio: string;
+    readonly dma: string;
+    readonly when_full: string;
+    /** Parts of BARs that alone were watched; none: all of them. */
+    readonly watch: readonly string[];
+    readonly events_by_kind: Readonly<Record<string, number>>;
+    /** How the instructions that touch mapped BARs were caught, and some of those that were not caught in the best way. */
+    readonly mmio_sites: readonly {
+      readonly how: string;
+      /** Empty: it is the best way. */
+      readonly reason: string;
+      readonly instructions: number;
+      readonly places: readonly string[];
+    }[];
     /** What is missing or doubtful, in words; none: the trace is complete. */
     readonly gaps: readonly string[];
   };

@@ -31,7 +31,7 @@ export function rulesTable(rules: readonly Rule[]): string {
 
 type Section = readonly [heading: string, text: string];
 
-function sections(rule: Rule): readonly Section[] {
+export function ruleSections(rule: Rule): readonly Section[] {
   const profiles = Object.entries(rule.profiles ?? {}).map(
     ([profile, severity]) => `${profile}: ${severity}`,
   );
@@ -50,7 +50,7 @@ function sections(rule: Rule): readonly Section[] {
 const WIDTH = 100;
 
 export function ruleText(rule: Rule): string {
-  const parts = sections(rule).map(
+  const parts = ruleSections(rule).map(
     ([heading, text]) =>
       `${heading}\n${text
         .split('\n')
@@ -62,7 +62,7 @@ export function ruleText(rule: Rule): string {
 }
 
 export function ruleMarkdown(rule: Rule): string {
-  const parts = sections(rule).map(([heading, text]) => `## ${heading}\n\n${text}`);
+  const parts = ruleSections(rule).map(([heading, text]) => `## ${heading}\n\n${text}`);
   return `# ${rule.id}: ${rule.title}\n\nSeverity: **${rule.severity}**\n\n${parts.join('\n\n')}\n`;
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { signalName } from '../../abi/linux/signals.js';
-import { reasonText, tierName } from '../../abi/mmio-sites.js';
 import { EVENTFD, objectKindName, SYSFS } from '../../abi/object-kinds.js';
 import { escapeText, size } from '../../abi/text.js';
 import { regionName } from '../../abi/vfio/regions.js';
@@ -11,6 +10,7 @@ import { SiteNames } from '../describe/site.js';
 import { durationText } from '../describe/time.js';
 import { ObjectNames } from '../object-names.js';
 import type { CallSites } from '../symbols/call-sites.js';
+import { mmioWays } from './mmio-ways.js';
 import type { Overview } from './overview.js';
 
 const LISTED = 24;
@@ -71,20 +71,11 @@ function deviceText(device: DeviceDefinition): string {
 /** How many instructions were caught in which way, and which of them not in the best one, and why. */
 function mmioSites(trace: Trace, callSites: CallSites | undefined): readonly string[] {
   const names = new SiteNames(trace.definitions, callSites);
-  const ways = new Map<string, { count: number; readonly named: number[] }>();
-  for (const { site, tier, reason } of trace.definitions.mmioSites.values()) {
-    const why = reasonText(reason);
-    const how = why === '' ? tierName(tier) : `${tierName(tier)}: ${why}`;
-    const way = ways.get(how) ?? { count: 0, named: [] };
-    way.count++;
-    if (why !== '') way.named.push(site);
-    ways.set(how, way);
-  }
-  return [...ways]
+  return mmioWays(trace.definitions.mmioSites.values())
     .slice(0, LISTED)
-    .flatMap(([how, { count, named }]) => [
-      `  ${count}  ${how}`,
-      ...listed(named, (site) => `  ${names.name(site, EventKind.SITE) ?? 'not known where'}`),
+    .flatMap(({ tier, reason, count, sites }) => [
+      `  ${count}  ${reason === '' ? tier : `${tier}: ${reason}`}`,
+      ...listed(sites, (site) => `  ${names.name(site, EventKind.SITE) ?? 'not known where'}`),
     ]);
 }
 

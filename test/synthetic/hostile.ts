@@ -3,33 +3,35 @@
 import { EventKind, ObjectKind, PayloadRole } from '../../traces/model.js';
 import { SyntheticSession, text, words } from './builder.js';
 
-const EVIL = '\u001b]0;owned\u0007\r\nfake line\u202e';
+/** Steers a terminal. */
+const TERMINAL = '\u001b]0;owned\u0007\r\nfake line\u202e';
 const ALL = (1n << 64n) - 1n;
 const MIN = -(1n << 63n);
 
-export function hostileSession(): SyntheticSession {
+/** `evil`: put wherever a trace has free text. */
+export function hostileSession(evil = TERMINAL): SyntheticSession {
   const s = new SyntheticSession();
-  s.addThread(s.process({ exe: EVIL, argv: [EVIL, ''] }), { name: EVIL });
+  s.addThread(s.process({ exe: evil, argv: [evil, ''] }), { name: evil });
   s.addThread(77, { name: '' });
   const bdf = s.device({
-    bdf: EVIL,
-    driver: EVIL,
-    iommuGroup: EVIL,
-    resetMethod: EVIL,
+    bdf: evil,
+    driver: evil,
+    iommuGroup: evil,
+    resetMethod: evil,
     config: new Uint8Array(4096).fill(0xff),
   });
-  s.site = s.addSite(s.module({ path: `/tmp/${EVIL}` }), ALL);
-  const device = s.object(ObjectKind.DEVICE, { path: EVIL, device: bdf });
-  const strange = s.object(4_000_000_000, { path: EVIL, device: 99 });
+  s.site = s.addSite(s.module({ path: `/tmp/${evil}` }), ALL);
+  const device = s.object(ObjectKind.DEVICE, { path: evil, device: bdf });
+  const strange = s.object(4_000_000_000, { path: evil, device: 99 });
 
   s.add({
     kind: EventKind.PROCESS,
     offset: ALL,
     value: ALL,
-    payloads: [{ role: PayloadRole.ARGV, data: text(EVIL) }],
+    payloads: [{ role: PayloadRole.ARGV, data: text(evil) }],
   });
-  s.add({ kind: EventKind.THREAD, payloads: [{ role: PayloadRole.NAME, data: text(EVIL) }] });
-  s.open(device, 5, EVIL, 0xffff_ffff);
+  s.add({ kind: EventKind.THREAD, payloads: [{ role: PayloadRole.NAME, data: text(evil) }] });
+  s.open(device, 5, evil, 0xffff_ffff);
   s.ioctl(strange, -5, 0xffff_ffff, {
     value: ALL,
     result: MIN,
@@ -46,7 +48,7 @@ export function hostileSession(): SyntheticSession {
     after: words(48, 15, 0, 32, 0xffff_ffff, 0xffff_ffff, 0, 0, 1 | (1 << 16), 32, 0xffff_ffff, 0),
   });
   s.ioctl(device, 5, 0x3b6e, { before: words(0, 0xffff_ffff, 0xffff_ffff, 0xffff_ffff, 0xffff_ffff) });
-  s.ioctl(device, 5, 0x3b6a, { before: text(EVIL) });
+  s.ioctl(device, 5, 0x3b6a, { before: text(evil) });
   s.transfer(EventKind.READ, device, 5, ALL, 4, ALL);
   s.transfer(EventKind.WRITE, device, 5, 7n << 40n, 8, ALL);
   s.transfer(EventKind.READ, device, 5, (7n << 40n) + 4095n, 8, ALL);
@@ -94,8 +96,8 @@ export function hostileSession(): SyntheticSession {
   s.add({ kind: EventKind.INTERRUPT, object: device, op: 0xffff_ffff, offset: ALL, value: ALL });
   s.add({ kind: 0, errno: 4095, result: MIN });
   s.thread = 2;
-  s.add({ kind: 255, flags: 255, object: strange, payloads: [{ role: 4_000_000_000, data: text(EVIL) }] });
+  s.add({ kind: 255, flags: 255, object: strange, payloads: [{ role: 4_000_000_000, data: text(evil) }] });
   s.thread = 4_000_000_000;
-  s.add({ kind: EventKind.EXEC, payloads: [{ role: PayloadRole.PATH, data: text(EVIL) }] });
+  s.add({ kind: EventKind.EXEC, payloads: [{ role: PayloadRole.PATH, data: text(evil) }] });
   return s;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { TraceSummary } from '../../traces/model.js';
+import type { TraceHeader, TraceSummary } from '../../traces/model.js';
 import { TraceWriter } from '../../traces/writer.js';
 import { HEADER, type SyntheticSession } from './builder.js';
 
@@ -19,8 +19,9 @@ export async function writeSession(
   path: string,
   { definitions, batch }: SyntheticSession,
   summary: typeof SUMMARY | undefined,
+  header: TraceHeader = HEADER,
 ): Promise<void> {
-  const writer = await TraceWriter.create(path, HEADER);
+  const writer = await TraceWriter.create(path, header);
   await writer.writeDefinitions(definitions);
   await writer.ready();
   await writer.writeChunk(batch, []);

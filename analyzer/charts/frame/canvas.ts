@@ -43,7 +43,8 @@ export function plotArea(canvas: Canvas, margins: Margins, height = canvas.heigh
   };
 }
 
-const WIDTH_OF_CHARACTER = 6.6;
+/** Of DejaVu Sans, the widest of the theme's fonts. */
+const WIDTH_OF_CHARACTER = 7.4;
 
 /** About how wide the text will be: there is no layout on the server. */
 export function textWidth(text: string): number {

@@ -44,9 +44,10 @@ export function countUnit(most: number): Unit {
   return unitFor(COUNTS, most);
 }
 
-/** `1,234,567`. */
-export function countText(count: number): string {
-  return count.toLocaleString('en-US');
+/** `1,234,567`; with a word, `1 write`, `2 writes`. */
+export function countText(count: number, word?: string): string {
+  const number = count.toLocaleString('en-US');
+  return word === undefined ? number : `${number} ${word}${count === 1 ? '' : 's'}`;
 }
 
 /** `12.3 ms`, three digits. */

@@ -3,6 +3,7 @@
  * JUnit's XML as Jenkins and GitLab read it: a suite for each trace, a case for each rule. What the verdict counts is
  * a failure; what could not be decided is skipped, with the reason.
  */
+import { escapeText } from '../../../abi/text.js';
 import { timeText } from '../../../session/describe/time.js';
 import { SEVERITIES } from '../../check/rule.js';
 import type { ComplianceReport, ReportedFinding, ReportedRule, TraceReport } from '../model.js';
@@ -96,21 +97,13 @@ function findingText({
   ].join('\n');
 }
 
-/** XML 1.0 §2.2: most control characters can't be written at all, not even as references; nor can half a pair. */
+/** XML 1.0 §2.2: control characters can't be written at all, not even as references; nor can half a pair, U+FFFE and U+FFFF. */
 function printable(text: string): string {
-  let out = '';
-  for (const character of text) {
-    const code = character.codePointAt(0) as number;
-    const allowed =
-      code === 9 ||
-      code === 10 ||
-      code === 13 ||
-      (code >= 0x20 && code < 0xd800) ||
-      (code > 0xdfff && code < 0xfffe) ||
-      code > 0xffff;
-    out += allowed ? character : '\ufffd';
-  }
-  return out;
+  return text
+    .split('\n')
+    .map(escapeText)
+    .join('\n')
+    .replace(/[\ufffe\uffff]/g, '\ufffd');
 }
 
 function content(text: string): string {

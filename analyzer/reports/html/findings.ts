@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+import { durationText } from '../../../session/describe/time.js';
+import type { ReportedEvent, ReportedFinding } from '../model.js';
+import { html, type Markup } from './markup.js';
+
+/** Those that decide the verdict are unfolded. */
+export function findings(list: readonly ReportedFinding[], prefix: string): Markup {
+  if (list.length === 0) return html`<p>No finding.</p>`;
+  const rank = { new: 0, known: 1, waived: 2 } as const;
+  const sorted = [...list].sort((a, b) => rank[a.state] - rank[b.state]);
+  return html`${sorted.map((finding) => card(finding, prefix))}`;
+}
+
+function card(finding: ReportedFinding, prefix: string): Markup {
+  const { rule, title, severity, object, bdf, message, count, compliant, fingerprint, evidence, state } =
+    finding;
+  const where = [object, bdf].filter((text) => text !== '').join(' ');
+  const badge = state === 'new' ? severity : 'quiet';
+  const open = state === 'new' && severity === 'error' ? html` open` : undefined;
+  return html`<details class="card" id="${prefix}${fingerprint}"${open}>
+<summary><span class="badge ${badge}">${severity}</span><span class="id">${rule}</span>${where === '' ? undefined : html`<span class="muted">${where}</span> `}${message}${count === 1 ? undefined : html` <b>${count.toLocaleString('en-US')} times</b>`}${stateNote(finding)}</summary>
+<div>
+<p><a href="#${prefix}${rule}">${rule}</a>: ${title}.</p>
+<ol class="evidence">${evidence.map(event)}</ol>
+${count > evidence.length && count > 1 ? html`<p class="muted small">The evidence is of the first times that it was seen.</p>` : undefined}
+<p><b>A compliant driver:</b> ${compliant}</p>
+<p class="muted small">fingerprint <code>${fingerprint}</code></p>
+</div>
+</details>
+`;
+}
+
+function stateNote({ state, waived_because }: ReportedFinding): Markup | undefined {
+  switch (state) {
+    case 'new':
+      return undefined;
+    case 'known':
+      return html` <span class="muted">(known before: it is in the baseline)</span>`;
+    case 'waived':
+      return html` <span class="muted">(waived: ${waived_because})</span>`;
+  }
+}
+
+function event({ event, note, time_ns, text, site, source }: ReportedEvent): Markup {
+  const place = source === undefined ? site : `${site ?? ''}  ${source.file}:${source.line}`.trim();
+  return html`<li><span class="muted small">event ${event} at ${durationText(time_ns)}: </span>${note}
+<code class="text">${text}</code>
+${place === undefined ? undefined : html`<code class="text muted">at ${place}</code>`}</li>
+`;
+}
