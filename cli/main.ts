@@ -38,6 +38,7 @@ const VERBS: Readonly<
     summary: 'reissue a recorded session to a device, and report every divergence',
     load: () => import('./replay.js'),
   },
+  serve: { summary: 'a simulated device for vfio-user clients', load: () => import('./serve.js') },
   recover: { summary: 'seal what a killed recorder left behind', load: () => import('./recover.js') },
   doctor: { summary: 'can this machine record, and if not, what to do', load: () => import('./doctor.js') },
 };
