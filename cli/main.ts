@@ -34,6 +34,10 @@ const VERBS: Readonly<
     load: () => import('./report.js'),
   },
   rules: { summary: 'the catalogue of rules, or one rule explained', load: () => import('./rules.js') },
+  stats: {
+    summary: 'where the time goes: latencies, rates, queues, interrupts',
+    load: () => import('./stats.js'),
+  },
   replay: {
     summary: 'reissue a recorded session to a device, and report every divergence',
     load: () => import('./replay.js'),

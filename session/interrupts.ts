@@ -66,6 +66,11 @@ export class InterruptRoutes {
     else this.#inKernel.delete(eventfd);
   }
 
+  /** Routes whose eventfd KVM listens to. */
+  kernelRoutes(): readonly InterruptRoute[] {
+    return [...this.#inKernel].flatMap((eventfd) => this.#byEventfd.get(eventfd) ?? []);
+  }
+
   isInKernel(eventfd: number): boolean {
     return this.#inKernel.has(eventfd);
   }

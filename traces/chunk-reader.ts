@@ -17,6 +17,7 @@ export class ChunkReader {
     into: EventBatch,
     wanted: ReadonlySet<ColumnName>,
     payloads: boolean,
+    groups = false,
   ): Chunk {
     if (!checksumFits(frame, packet)) {
       throw new MalformedChunk('checksum mismatch');
@@ -28,7 +29,9 @@ export class ChunkReader {
     into.clear();
     into.firstEvent = chunk.firstEvent;
     into.length = chunk.events;
-    this.columns.decode(chunk.columns, into, wanted);
+    into.groups = undefined;
+    if (groups) this.columns.decodeGroups(chunk.columns, into, wanted);
+    else this.columns.decode(chunk.columns, into, wanted);
     if (payloads && chunk.payloads !== undefined) {
       const { codec, rawSize, data } = chunk.payloads;
       if (rawSize > MAX_PAYLOADS_RAW_BYTES) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { EventGroups } from './event-groups.js';
 import type { Payload } from './model.js';
 
 /** At most so many events in a chunk: 16 bits number them. */
@@ -210,6 +211,8 @@ export class EventBatch {
   readonly errno: Uint16Array;
   readonly site: Uint32Array;
   readonly payloads = new PayloadColumns();
+  /** Of a query that asked for groups. */
+  groups: EventGroups | undefined;
 
   constructor(capacity: number = CHUNK_EVENTS) {
     if (!(Number.isInteger(capacity) && capacity > 0 && capacity <= CHUNK_EVENTS)) {

@@ -13,8 +13,10 @@ import {
   WIDE_COLUMNS,
   wordsOf,
 } from './column-table.js';
-import type { ColumnName, EventBatch } from './columns.js';
+import { COLUMN_NAMES, type ColumnName, type EventBatch } from './columns.js';
 import type { EncodedColumn } from './encode.js';
+import { EventGroups } from './event-groups.js';
+import { Grouper } from './groups.js';
 import {
   addZigzag,
   delta,
@@ -77,6 +79,9 @@ export class ColumnDecoder {
   private escapeWords = new Uint32Array(0);
   private aligned = new Uint8Array(0);
   private shapeCount = 0;
+  private readonly groups = new EventGroups();
+  private grouper: Grouper | undefined;
+  private groupRows = new Int32Array(0);
 
   /** Decodes the wanted columns of a chunk into rows 0 to batch.length. */
   decode(columns: readonly EncodedColumn[], batch: EventBatch, wanted: ReadonlySet<ColumnName>): void {
@@ -102,6 +107,77 @@ export class ColumnDecoder {
         }
       }
     }
+  }
+
+  /**
+   * The same, with the rows' groups. Columns of which all rows of a group hold the same are there in the group's own row
+   * only, where the file has them so.
+   */
+  decodeGroups(columns: readonly EncodedColumn[], batch: EventBatch, wanted: ReadonlySet<ColumnName>): void {
+    const { groups } = this;
+    batch.groups = groups;
+    if (!columns.every(isOfShapes)) {
+      this.decode(columns, batch, ALL_COLUMNS);
+      this.grouper ??= new Grouper();
+      this.grouper.group(batch, groups);
+      return;
+    }
+    const events = batch.length;
+    const byId = new Map(columns.map((column) => [column.id, column]));
+    this.shapeCount = 0;
+    this.reserve(neededCapacity(columns, events));
+    const count = this.loadShapes(byId, events);
+    const rows = this.rowsOfShapes(events, count);
+    groups.of = this.shapes;
+    groups.rows = rows;
+    groups.count = count;
+    for (const target of NARROW_COLUMNS) {
+      const column = byId.get(target.id);
+      const out = batch[target.name];
+      const table = this.groupTable(column, events);
+      for (let n = 0; n < count; n++) {
+        const row = rows[n] as number;
+        if (row >= 0) out[row] = table === undefined ? baseOf(column) : (table[2 * n] as number);
+      }
+    }
+    for (const { name, id } of WIDE_COLUMNS) {
+      const column = byId.get(id);
+      const out = wordsOf(batch, name);
+      if (OF_SHAPES.has(id)) {
+        const table = this.groupTable(column, events);
+        const base = column?.base ?? 0n;
+        for (let n = 0; n < count; n++) {
+          const at = 2 * (rows[n] as number);
+          if (at < 0) continue;
+          out[at] = table === undefined ? Number(BigInt.asUintN(32, base)) : (table[2 * n] as number);
+          out[at + 1] =
+            table === undefined ? Number(BigInt.asUintN(32, base >> 32n)) : (table[2 * n + 1] as number);
+        }
+      } else if (wanted.has(name)) {
+        if (column === undefined) out.fill(0, 0, 2 * events);
+        else this.wide(byId, column, out, events);
+      }
+    }
+  }
+
+  /** What a column holds for each shape, as pairs of words; undefined: its base for all. */
+  private groupTable(column: EncodedColumn | undefined, events: number): Uint32Array | undefined {
+    if (column === undefined) return undefined;
+    if (column.width === 0) {
+      checkSize(column, events);
+      return undefined;
+    }
+    this.loadTable(column);
+    return this.table;
+  }
+
+  /** The first row of each shape, -1 where there is none. */
+  private rowsOfShapes(events: number, count: number): Int32Array {
+    if (this.groupRows.length < count) this.groupRows = new Int32Array(Math.max(count, 256));
+    const { groupRows, shapes } = this;
+    groupRows.fill(-1, 0, count);
+    for (let i = events - 1; i >= 0; i--) groupRows[shapes[i] as number] = i;
+    return groupRows;
   }
 
   /** Room for so many events or shapes: a small trace should not take the memory of a large one. */
@@ -398,6 +474,22 @@ export class ColumnDecoder {
     }
     return size;
   }
+}
+
+/** Columns that the format's shapes may hold. */
+const OF_SHAPES: ReadonlySet<number> = new Set([
+  ...NARROW_COLUMNS.map(({ id }) => id),
+  ColumnId.OFFSET,
+  ColumnId.RESULT,
+]);
+const ALL_COLUMNS: ReadonlySet<ColumnName> = new Set(COLUMN_NAMES);
+
+function isOfShapes({ id, width, transform }: EncodedColumn): boolean {
+  return !OF_SHAPES.has(id) || width === 0 || transform === Transform.LOOKUP;
+}
+
+function baseOf(column: EncodedColumn | undefined): number {
+  return column === undefined ? 0 : Number(BigInt.asIntN(32, column.base));
 }
 
 /** As many as there are events, entries in a table, and shapes that could be named. */

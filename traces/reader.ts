@@ -34,6 +34,11 @@ export interface BatchQuery extends Range {
   readonly payloads?: boolean;
   /** Chunks that hold none of these kinds are skipped; those that do are given whole. */
   readonly kinds?: readonly number[];
+  /**
+   * Rows by what they have in common (event-groups.ts), over the whole of the batch: then kind, flags, thread, object, fd, op,
+   * offset, result, errno and site are good in the groups' own rows only.
+   */
+  readonly groups?: boolean;
 }
 
 export interface EventQuery extends Range {
@@ -83,8 +88,10 @@ export interface Trace {
   events(query?: EventQuery): Generator<Event, void, undefined>;
   /** Undefined when the file does not have it. */
   event(number: number): Event | undefined;
-  /** ns since the start of the recording. */
+  /** ns since the start of the recording: ticks * 1e9 / ticksPerSecond. */
   ticksToNs(ticks: number | bigint): number;
+  /** More than 0, whatever the file says. */
+  readonly ticksPerSecond: number;
   close(): void;
 }
 
@@ -249,7 +256,7 @@ class OpenTrace implements Trace {
   }
 
   ticksToNs(ticks: number | bigint): number {
-    return (Number(ticks) * 1e9) / this.rate();
+    return (Number(ticks) * 1e9) / this.ticksPerSecond;
   }
 
   close(): void {
@@ -294,14 +301,13 @@ class OpenTrace implements Trace {
     return header;
   }
 
-  /** Ticks a second; a damaged file may say anything. */
-  private rate(): number {
+  get ticksPerSecond(): number {
     const rate = this.clock.ticksPerSecond;
     return rate > 0 && Number.isFinite(rate) ? rate : 1e9;
   }
 
   private window(range: Range): Window {
-    const rate = this.rate() / 1e9;
+    const rate = this.ticksPerSecond / 1e9;
     return {
       first: range.fromTime === undefined ? 0n : ticksOf(Math.ceil(range.fromTime * rate)),
       last: range.toTime === undefined ? MAX_U64 : ticksOf(Math.floor(range.toTime * rate)),
@@ -325,7 +331,7 @@ class OpenTrace implements Trace {
         (table.kinds(n) & mask) !== 0n &&
         table.firstTicks(n) <= window.last &&
         table.lastTicks(n) >= window.first &&
-        this.readChunk(n, batch, wanted, query.payloads ?? true) &&
+        this.readChunk(n, batch, wanted, query.payloads ?? true, query.groups) &&
         narrow(batch, from, to, window)
       ) {
         yield batch;
@@ -338,6 +344,7 @@ class OpenTrace implements Trace {
     into: EventBatch,
     wanted: ReadonlySet<ColumnName>,
     payloads: boolean,
+    groups = false,
   ): boolean {
     const { table } = this.layout;
     const packet = this.source.at(table.offset(n), table.size(n));
@@ -346,7 +353,7 @@ class OpenTrace implements Trace {
       if (frame === undefined || frame.content !== Content.CHUNK || frame.size !== table.size(n)) {
         throw new MalformedChunk('not a chunk');
       }
-      const chunk = this.reader.read(frame, packet, into, wanted, payloads);
+      const chunk = this.reader.read(frame, packet, into, wanted, payloads, groups);
       if (chunk.firstEvent !== table.firstEvent(n) || chunk.events !== table.events(n)) {
         throw new MalformedChunk('holds other events than the index says');
       }
@@ -454,6 +461,7 @@ class OpenTrace implements Trace {
         into,
         wanted,
         query.payloads ?? true,
+        query.groups,
       );
     } catch (error) {
       this.damaged(error, offset, offset + frame.size);

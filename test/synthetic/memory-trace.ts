@@ -38,6 +38,7 @@ export function memoryTrace({ definitions, batch }: SyntheticSession): Trace {
     },
     event: () => undefined,
     ticksToNs: Number,
+    ticksPerSecond: 1e9,
     close: () => undefined,
   };
 }

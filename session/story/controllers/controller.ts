@@ -33,9 +33,9 @@ export interface Controller {
   access(access: RegisterAccess): ControllerNews | undefined;
 }
 
-const DOORBELL = /(TDBL|HDBL)$|^[TR]DT\d*$|^notify|^queue_notify$/;
+const DOORBELL = /(TDBL|HDBL)$|^[TR]DT(\[\d+\])?$|^notify(\[\d+\])?$|^queue_notify$/;
 
-/** A register by which the driver tells the device that there is work: SQ0TDBL, TDT0, notify[1]. */
+/** A register by which the driver tells the device that there is work: SQ0TDBL, TDT[0], notify[1]. */
 export function isDoorbell(register: string): boolean {
   return DOORBELL.test(register);
 }

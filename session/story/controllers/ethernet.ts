@@ -3,7 +3,7 @@
 import { AddressRegisters } from './address-registers.js';
 import type { Controller } from './controller.js';
 
-const RING = /^([TR]D)(BAL|BAH|LEN)(\d*)$/;
+const RING = /^([TR]D)(BAL|BAH|LEN)((?:\[\d+\])?)$/;
 const RESET = 1n << 26n;
 const ENABLE = 2n;
 

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * A trace followed by its groups (traces/event-groups.ts): fast, since what repeats is looked at once in a chunk. The state is
+ * kept as far as names and interrupts need it; what is mapped for DMA is not. Statistics and exports stand on this;
+ * rules, which judge, on story/.
+ */
+import { findIoctl } from '../../abi/ioctls.js';
+import { isDevice } from '../../abi/object-kinds.js';
+import { REGION_INFO } from '../../abi/vfio/region-info.js';
+import { CONFIG_REGION } from '../../abi/vfio/regions.js';
+import type { ColumnName, EventBatch } from '../../traces/columns.js';
+import { EventGroups } from '../../traces/event-groups.js';
+import { type Event, EventKind, PayloadRole } from '../../traces/model.js';
+import type { Trace } from '../../traces/reader.js';
+import { Session } from '../state.js';
+import { wordsNumber } from '../story/row.js';
+import { type EventName, isAccess, nameEvent } from './event-name.js';
+
+/** When the state wants to see the events of a group. */
+const Applies = { NEVER: 0, ONCE: 1, ALWAYS: 2 } as const;
+type Applies = (typeof Applies)[keyof typeof Applies];
+
+/** They change mappings for DMA, millions of times, and nothing that has a name. */
+const PASSED_OVER: ReadonlySet<string> = new Set([
+  'VFIO_IOMMU_MAP_DMA',
+  'VFIO_IOMMU_UNMAP_DMA',
+  'IOMMU_IOAS_MAP',
+  'IOMMU_IOAS_MAP_FILE',
+  'IOMMU_IOAS_COPY',
+  'IOMMU_IOAS_UNMAP',
+  'VFIO_DMA_MAP_IOVA',
+  'VFIO_DMA_MAP_ANYWHERE',
+  'VFIO_DMA_UNMAP',
+]);
+
+/** A file may have any number of different events: then the names are forgotten, and made anew. */
+const NAMES_MAX = 1 << 16;
+
+/** What a file's group of events is called, and what the consumer keeps with it. */
+export interface GroupBatch {
+  readonly batch: EventBatch;
+  readonly groups: EventGroups;
+}
+
+const NOTHING = new EventGroups();
+
+export class GroupFollower {
+  readonly trace: Trace;
+  readonly session: Session;
+  /** Grows when names may have changed: what was made from them is to be asked for anew. */
+  epoch = 0;
+  #batch: EventBatch | undefined;
+  #groups: EventGroups = NOTHING;
+  #applies = new Uint8Array(0);
+  #names: (EventName | undefined)[] = [];
+  #known = new Map<string, EventName>();
+  #learned = new Set<string>();
+  readonly #regions = new Set<string>();
+  readonly #payloads = new PayloadCursor();
+
+  constructor(trace: Trace) {
+    this.trace = trace;
+    this.session = new Session(trace.definitions, (change) => {
+      if (change.type === 'interrupt') this.#forget();
+      if (change.type !== 'region') return;
+      this.#regions.add(`${change.device.id} ${change.index}`);
+      this.#forget();
+    });
+  }
+
+  /** `columns`: beside time and duration. Of payloads there are all. */
+  *batches(columns: readonly ColumnName[] = ['value']): Generator<GroupBatch, void, undefined> {
+    for (const batch of this.trace.batches({ groups: true, columns: ['time', 'duration', ...columns] })) {
+      const groups = batch.groups ?? NOTHING;
+      this.#batch = batch;
+      this.#groups = groups;
+      this.#names = new Array<EventName | undefined>(groups.count);
+      if (this.#applies.length < groups.count) this.#applies = new Uint8Array(groups.count);
+      yield { batch, groups };
+    }
+  }
+
+  /** Of the present batch. To be asked again when the epoch has grown. */
+  name(group: number): EventName {
+    const known = this.#names[group];
+    if (known !== undefined) return known;
+    const batch = this.#batch as EventBatch;
+    const row = this.#groups.rows[group] as number;
+    const kind = batch.kind[row] as number;
+    const key = `${kind} ${batch.object[row]} ${batch.op[row]} ${batch.offset[row]}`;
+    let name = this.#known.get(key);
+    if (name === undefined) {
+      if (this.#known.size >= NAMES_MAX) this.#known.clear();
+      name = nameEvent(this.session, batch, row);
+      this.#known.set(key, name);
+    }
+    this.#names[group] = name;
+    return name;
+  }
+
+  /** Whether `apply` is to be called for the rows of this group. */
+  applies(group: number): boolean {
+    const applies = this.#when(this.name(group), this.#groups.rows[group] as number);
+    this.#applies[group] = applies;
+    return applies !== Applies.NEVER;
+  }
+
+  /** Afterwards the state has this event; false: the group's later rows need not be shown. */
+  apply(group: number, row: number): boolean {
+    const applies = this.#applies[group] as Applies;
+    if (applies === Applies.NEVER) return false;
+    const batch = this.#batch as EventBatch;
+    if (this.#isKnownRegion(group, row)) return true;
+    // The columns of the group are good in its own row only.
+    this.session.apply(eventOfGroupRow(this.trace, batch, this.#groups.rows[group] as number, row));
+    if (applies === Applies.ONCE) {
+      this.#applies[group] = Applies.NEVER;
+      const name = this.name(group);
+      const key = `${name.object} ${name.region} ${name.offset} ${name.width}`;
+      if (!this.#learned.has(key)) {
+        if (this.#learned.size >= NAMES_MAX) this.#learned.clear();
+        this.#learned.add(key);
+        this.#forget();
+      }
+      return false;
+    }
+    return true;
+  }
+
+  /** Some drivers ask again and again; the answer is the same while the device is open. */
+  #isKnownRegion(group: number, row: number): boolean {
+    const name = this.name(group);
+    if (name.operation !== 'VFIO_DEVICE_GET_REGION_INFO') return false;
+    const index = this.#payloads.word(this.#batch as EventBatch, row, REGION_INFO.fields.index.offset);
+    return index !== undefined && this.#regions.has(`${name.object} ${index}`);
+  }
+
+  #forget(): void {
+    this.epoch++;
+    this.#known.clear();
+    this.#names = new Array<EventName | undefined>(this.#groups.count);
+  }
+
+  #when(name: EventName, row: number): Applies {
+    const { kind, object, region, offset } = name;
+    const batch = this.#batch as EventBatch;
+    switch (kind) {
+      case EventKind.OPEN:
+      case EventKind.CLOSE:
+      case EventKind.DUP:
+      case EventKind.MMAP:
+      case EventKind.MUNMAP:
+      case EventKind.MREMAP:
+      case EventKind.EVENTFD:
+      case EventKind.RECV_FD:
+      case EventKind.UNSEEN:
+        return Applies.ALWAYS;
+      case EventKind.IOCTL: {
+        if (batch.errno[row] !== 0 || PASSED_OVER.has(name.operation)) return Applies.NEVER;
+        return findIoctl(this.session.names.kind(object), batch.op[row] as number) === undefined
+          ? Applies.NEVER
+          : Applies.ALWAYS;
+      }
+      case EventKind.READ:
+        // What the capabilities and the layout registers say where registers lie: the same each time.
+        return region === CONFIG_REGION || this.#isLayout(object, region, offset)
+          ? Applies.ONCE
+          : Applies.NEVER;
+      default:
+        return isAccess(kind) && this.#isLayout(object, region, offset) && kind === EventKind.LOAD
+          ? Applies.ONCE
+          : Applies.NEVER;
+    }
+  }
+
+  #isLayout(object: number, region: number, offset: bigint): boolean {
+    if (!isDevice(this.session.names.kind(object))) return false;
+    return this.session.device(object)?.registers.isLayout(region, Number(offset)) ?? false;
+  }
+}
+
+/** The event of a row, of which `groupRow` has what its group has in common. */
+function eventOfGroupRow(trace: Trace, batch: EventBatch, groupRow: number, row: number): Event {
+  const duration = wordsNumber(batch.durationWords, row);
+  return {
+    number: batch.firstEvent + row,
+    kind: batch.kind[groupRow] as number,
+    flags: batch.flags[groupRow] as number,
+    thread: batch.thread[groupRow] as number,
+    object: batch.object[groupRow] as number,
+    fd: batch.fd[groupRow] as number,
+    op: batch.op[groupRow] as number,
+    time: trace.ticksToNs(wordsNumber(batch.timeWords, row) - duration),
+    duration: trace.ticksToNs(duration),
+    offset: batch.offset[groupRow] as bigint,
+    value: batch.value[row] as bigint,
+    result: batch.result[groupRow] as bigint,
+    errno: batch.errno[groupRow] as number,
+    site: batch.site[groupRow] as number,
+    payloads: batch.payloads.of(row),
+  };
+}
+
+/** A 32-bit word of a row's argument, at `at`, from the segment of this role: no object is made. */
+export class PayloadCursor {
+  #batch: EventBatch | undefined;
+  #at = 0;
+
+  /** Rows are to be asked for in order. Undefined: there is none, or it is too short. */
+  word(batch: EventBatch, row: number, at: number, role: number = PayloadRole.IN): number | undefined {
+    const start = this.#start(batch, row, at + 4, role);
+    if (start < 0) return undefined;
+    const { bytes } = batch.payloads;
+    const i = start + at;
+    return (
+      ((bytes[i] as number) |
+        ((bytes[i + 1] as number) << 8) |
+        ((bytes[i + 2] as number) << 16) |
+        ((bytes[i + 3] as number) << 24)) >>>
+      0
+    );
+  }
+
+  /** Exact up to 2^53. */
+  number(batch: EventBatch, row: number, at: number, role: number = PayloadRole.IN): number | undefined {
+    const low = this.word(batch, row, at, role);
+    const high = this.word(batch, row, at + 4, role);
+    return low === undefined || high === undefined ? undefined : low + high * 0x1_0000_0000;
+  }
+
+  #start(batch: EventBatch, row: number, bytes: number, role: number): number {
+    const { payloads } = batch;
+    if (batch !== this.#batch || (payloads.event[this.#at] ?? 0) > row) {
+      this.#batch = batch;
+      this.#at = 0;
+    }
+    while (this.#at < payloads.length && (payloads.event[this.#at] as number) < row) this.#at++;
+    for (let n = this.#at; n < payloads.length && payloads.event[n] === row; n++) {
+      if (payloads.role[n] === role)
+        return (payloads.size[n] as number) >= bytes ? (payloads.start[n] as number) : -1;
+    }
+    return -1;
+  }
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { EventBatch } from './columns.js';
+import { DEFINITIONS, HEADER, SUMMARY } from './fixtures.js';
+import { openTrace } from './reader.js';
+import { TraceWriter } from './writer.js';
+
+const directory = mkdtempSync(join(tmpdir(), 'vfiotape-groups-'));
+after(() => rmSync(directory, { recursive: true }));
+
+async function written(
+  name: string,
+  events: number,
+  offsets: number,
+  codec: 'deflate' | 'none',
+): Promise<string> {
+  const path = join(directory, name);
+  const writer = await TraceWriter.create(path, HEADER, { codec });
+  await writer.writeDefinitions(DEFINITIONS);
+  const batch = new EventBatch();
+  for (let i = 0; i < events; i++) {
+    batch.kind[i] = 24 + (i % 2);
+    batch.thread[i] = 1 + (i % 3);
+    batch.object[i] = 3;
+    batch.fd[i] = i % 5 === 0 ? -1 : 7;
+    batch.op[i] = 0x0101_0400;
+    batch.errno[i] = i % 7 === 0 ? 22 : 0;
+    batch.site[i] = i % 4;
+    batch.flags[i] = i % 11 === 0 ? 4 : 0;
+    batch.time[i] = BigInt(i) * 1000n;
+    batch.duration[i] = BigInt(i % 300);
+    batch.offset[i] = BigInt(i % offsets) * 4n + (i % 13 === 0 ? 1n << 41n : 0n);
+    batch.value[i] = BigInt(i) * 3n;
+    batch.result[i] = i % 7 === 0 ? -1n : 0n;
+  }
+  batch.length = events;
+  await writer.ready();
+  await writer.writeChunk(batch, []);
+  await writer.seal(SUMMARY);
+  return path;
+}
+
+for (const [name, events, offsets] of [
+  ['one shape', 1, 1],
+  ['few shapes', 5000, 4],
+  ['more than shapes with an offset', 20_000, 5000],
+  ['more than can be grouped', 30_000, 30_000],
+] as const) {
+  for (const codec of ['deflate', 'none'] as const) {
+    test(`groups hold what the rows hold: ${name}, ${codec}`, async () => {
+      const path = await written(`${name} ${codec}`, events, offsets, codec);
+      const whole = openTrace(path);
+      const grouped = openTrace(path);
+      const [rows] = whole.batches();
+      const [batch] = grouped.batches({ groups: true, columns: ['time', 'duration', 'value'] });
+      assert.ok(rows !== undefined && batch?.groups !== undefined);
+      const { groups } = batch;
+      for (let i = 0; i < events; i++) {
+        const at = groups.rows[groups.of[i] as number] as number;
+        for (const column of [
+          'kind',
+          'flags',
+          'thread',
+          'object',
+          'fd',
+          'op',
+          'errno',
+          'site',
+          'offset',
+          'result',
+        ] as const) {
+          assert.equal(batch[column][at], rows[column][i], `${column} of event ${i}`);
+        }
+        for (const column of ['time', 'duration', 'value'] as const) {
+          assert.equal(batch[column][i], rows[column][i], `${column} of event ${i}`);
+        }
+      }
+      assert.deepEqual(grouped.damages, []);
+      whole.close();
+      grouped.close();
+    });
+  }
+}
