@@ -68,6 +68,7 @@ const subjects: Readonly<Record<string, string>> = {
   generated: 'generated code that is rewritten',
   'bare-thread': 'a thread made by clone on its parent’s thread-local storage',
   nested: 'a signal handler that touches the BAR in between',
+  'small-stacks': 'signals on stacks of 8 KiB, in several threads at once',
   masks: 'signal masks, breakpoints and pending signals look as they should',
 };
 

@@ -4,6 +4,7 @@
  * the text as it is. The file is opened each time: one kept open would be the parent's memory in a forked child, and
  * could be closed by the driver.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>
 #include <sys/mman.h>
@@ -46,7 +47,11 @@ bool mmio_can_sync(void)
 /* Every processor that runs this process sees the code as it now is, before this returns. */
 bool mmio_code_sync(void)
 {
-	return !raw_failed(raw3(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0));
+	long done = raw3(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0);
+
+	if (done == -EPERM && mmio_code_start()) /* an address space that was not registered: a child's */
+		done = raw3(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0);
+	return !raw_failed(done);
 }
 
 bool mmio_code_write(uint64_t address, const void *bytes, size_t length)

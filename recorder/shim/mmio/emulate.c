@@ -176,11 +176,8 @@ static bool direct_line(const struct mmio_site *site, greg_t *registers, struct 
 	return done;
 }
 
-bool mmio_emulate(struct mmio_site *site, ucontext_t *context, struct mmio_fault *fault)
+static bool emulate(struct mmio_site *site, greg_t *registers, struct mmio_fault *fault)
 {
-	greg_t *registers = context->uc_mcontext.gregs;
-
-	mmio_counters.emulated++;
 	switch ((enum mmio_class)site->insn.class) {
 	case CLASS_STRING:
 		return string(site, registers, fault);
@@ -189,4 +186,17 @@ bool mmio_emulate(struct mmio_site *site, ucontext_t *context, struct mmio_fault
 	default:
 		return stack_form(site, registers, fault);
 	}
+}
+
+bool mmio_emulate(struct mmio_site *site, ucontext_t *context, struct mmio_fault *fault)
+{
+	uint64_t refusal = SIGNAL_BIT(SIGBUS);
+	bool done;
+
+	mmio_counters.emulated++;
+	/* A device may refuse the access: a fault that is blocked would be the end. */
+	raw4(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&refusal, 0, 8);
+	done = emulate(site, context->uc_mcontext.gregs, fault);
+	raw4(SYS_rt_sigprocmask, SIG_BLOCK, (long)&refusal, 0, 8);
+	return done;
 }

@@ -58,6 +58,7 @@ static bool move_out(struct mmio_site *next, uint16_t low)
 			continue;
 		next->trampoline = at;
 		next->trampoline_length = (uint16_t)length;
+		__atomic_store_n(&next->state, SITE_TRAMPOLINE, __ATOMIC_RELEASE); /* its int3 is ours from here on */
 		copy_bytes(jump + 1, &displacement, 4);
 		return mmio_write_jump(next, jump, 5, 0, at);
 	}
@@ -68,7 +69,7 @@ static struct mmio_site *take_successor(const struct mmio_site *site)
 {
 	uint64_t at = site->address + site->insn.length;
 	uint8_t code[16] = { 0 }, length = 0;
-	size_t available = mmio_guarded_copy(code, at, sizeof(code));
+	size_t available = mmio_code_read(at, code);
 	struct mmio_site *next;
 
 	if (mmio_bytes_locked(at, 5, NULL))

@@ -57,7 +57,7 @@ struct mmio_site *mmio_site_at(uint64_t address)
 {
 	struct mmio_site *site = mmio_site_find(address);
 	uint8_t now[16] = { 0 };
-	size_t available = mmio_guarded_copy(now, address, sizeof(now));
+	size_t available = mmio_code_read(address, now);
 	bool made = false;
 
 	if (site && usable(site) && still_there(site, now))
@@ -65,7 +65,7 @@ struct mmio_site *mmio_site_at(uint64_t address)
 	mmio_lock();
 	site = mmio_site_add(address);
 	if (site) {
-		available = mmio_guarded_copy(now, address, sizeof(now)); /* another thread may have patched meanwhile */
+		available = mmio_code_read(address, now); /* another thread may have patched meanwhile */
 		if (!usable(site) || !still_there(site, now)) {
 			make(site, now, available);
 			made = true;
@@ -97,9 +97,12 @@ static void on_access(uint64_t address, int signal, siginfo_t *info, ucontext_t 
 	bool starts_inside;
 
 	mmio_counters.faults++;
-	if (!site) { /* more sites than the table holds: as if there were nothing to decode */
-		mmio_deliver(signal, info, context);
-		return;
+	if (!site) {
+		static uint32_t told;
+
+		site = mmio_step_stray(at);
+		if (!__atomic_exchange_n(&told, 1, __ATOMIC_RELAXED))
+			mmio_record_site(site);
 	}
 	if (site->insn.class == CLASS_STRING || site->insn.class == CLASS_MOVDIR64B) {
 		if (mmio_emulate(site, context, &fault))
@@ -201,11 +204,15 @@ static bool on_breakpoint(const siginfo_t *info, ucontext_t *context)
 	uint64_t at = (uint64_t)registers[REG_RIP] - 1;
 	struct mmio_site *site = info->si_code == SI_KERNEL ? mmio_site_find(at) : NULL;
 	uint8_t now = 0;
+	bool live;
 
 	if (!site || !site->insn.length || site->insn.bytes[0] == 0xcc)
 		return false;
-	mmio_counters.races++;
+	live = usable(site); /* before the byte: a site that dies gets its byte back first */
 	mmio_guarded_copy(&now, at, 1);
+	if (now == 0xcc && !live && !usable(site))
+		return false; /* other code stands there by now, with a breakpoint of the driver's */
+	mmio_counters.races++;
 	/* Patched, or given back, in the meantime: it is executed again. */
 	registers[REG_RIP] = now == 0xcc && site->trampoline ? (greg_t)site->trampoline : (greg_t)at;
 	return true;
@@ -226,12 +233,13 @@ void mmio_on_signal(int signal, siginfo_t *info, void *opaque)
 {
 	ucontext_t *context = opaque;
 
-	if (mmio_guard_fixup(signal, info, context))
+	bool sent = info->si_code <= 0; /* by somebody, at any moment: it says nothing about where this thread is */
+
+	if (sent) {
+		if (!mmio_held(info))
+			mmio_deliver(signal, info, context);
+	} else if (mmio_guard_fixup(signal, info, context)) {
 		return;
-	if (info->si_code <= 0 && mmio_step_held(info))
-		return;
-	if (info->si_code <= 0) {
-		mmio_deliver(signal, info, context);
 	} else if (signal == SIGTRAP) {
 		if (mmio_simulated_under_way())
 			on_simulated_end(info, context);

@@ -3,6 +3,9 @@
  * Touching memory that may fault: the driver's code and operands, and the alias (a device with memory decode off, or in
  * D3, answers with SIGBUS). The accesses are in one piece of assembly; a fault in it continues at mmio_guard_failed.
  */
+#include <errno.h>
+#include <sys/uio.h>
+
 #include "internal.h"
 
 __asm__(".pushsection .text\n"
@@ -88,6 +91,28 @@ __attribute__((noinline)) size_t mmio_guarded_copy(void *to, uint64_t from, size
 			 :
 			 : "rax", "r8", "r9", "memory", "cc");
 	return length - left;
+}
+
+/*
+ * Up to 16 bytes of code. What follows a page may not be there, and is asked of the kernel: a fault in the fault handler
+ * would take a second signal frame of a stack that may be small.
+ */
+size_t mmio_code_read(uint64_t address, uint8_t code[16])
+{
+	size_t here = PAGE - (address & (PAGE - 1)), got;
+	struct iovec to = { .iov_base = code + here, .iov_len = 16 - here };
+	struct iovec from = { .iov_base = (void *)(address + here), .iov_len = 16 - here };
+	long more;
+
+	if (here >= 16)
+		return mmio_guarded_copy(code, address, 16);
+	got = mmio_guarded_copy(code, address, here);
+	if (got < here)
+		return got;
+	more = raw6(SYS_process_vm_readv, raw_getpid(), (long)&to, 1, (long)&from, 1, 0);
+	return more == -EPERM || more == -ENOSYS ? here + mmio_guarded_copy(code + here, address + here, 16 - here) :
+	       raw_failed(more)			 ? here :
+						   here + (size_t)more;
 }
 
 __attribute__((noinline)) bool mmio_guarded_line(uint64_t to, const void *from, struct mmio_fault *fault)

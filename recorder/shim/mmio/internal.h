@@ -286,6 +286,7 @@ struct mmio_fault { int signal; int code; uint64_t address; };
 bool mmio_guarded_load(uint64_t address, unsigned int width, uint64_t *value, struct mmio_fault *fault);
 bool mmio_guarded_store(uint64_t address, unsigned int width, uint64_t value, struct mmio_fault *fault);
 size_t mmio_guarded_copy(void *to, uint64_t from, size_t length);
+size_t mmio_code_read(uint64_t address, uint8_t code[16]);
 bool mmio_guarded_line(uint64_t to, const void *from, struct mmio_fault *fault);
 /* In the fault handler: true when the fault was one of the above's, and the context continues after it. */
 bool mmio_guard_fixup(int signal, siginfo_t *info, ucontext_t *context);
@@ -302,8 +303,19 @@ bool mmio_step_begin(struct mmio_site *site, uint64_t address, bool straddles, u
 bool mmio_step_end(ucontext_t *context);
 /* A fault in the middle of a step: back to the site. */
 bool mmio_step_cancel(ucontext_t *context);
-/* A signal that another thread sent to hold this one. Returns when it is let go. */
-bool mmio_step_held(const siginfo_t *info);
+bool mmio_step_under_way(void);
+/* A site for an access of this thread that no site can be kept for: stepped where it stands. */
+struct mmio_site *mmio_step_stray(uint64_t address);
+
+/* --- hold.c ---------------------------------------------------------------------------------------------------------- */
+
+/* One at a time: under mmio_wiped.stepping. */
+void mmio_hold_others(void);
+void mmio_let_others_go(void);
+/* In the fault handler, of a signal that was sent: waits while this thread is held. True when the signal said so. */
+bool mmio_held(const siginfo_t *info);
+/* Where a thread that can't be interrupted waits for one that holds the others. */
+bool mmio_hold_here(void);
 
 /* --- simulated.c ------------------------------------------------------------------------------------------------------ */
 
@@ -326,6 +338,8 @@ bool mmio_simulated_watch(uint64_t base, size_t length, uint64_t mapping, int pr
 
 #define SIGNAL_BIT(signal) (1ull << ((signal) - 1))
 #define OWNED_SIGNALS (SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGTRAP))
+/* In the handler and under the lock. SIGBUS is how a thread is held, and must find it elsewhere: hold.c. */
+#define SIGNALS_THAT_WAIT (~OWNED_SIGNALS | SIGNAL_BIT(SIGBUS))
 
 bool mmio_signals_start(void);
 /* What came while it could not be delivered, and now can. */

@@ -68,7 +68,7 @@ enum mmio_reason {
 
 struct mmio_counters {
 	uint64_t sites, patched_direct, patched_pun, patched_padding, unpatched, purged;
-	uint64_t faults, races, emulated, stepped, stepped_key, stepped_held, delivered, repuns, evicted;
+	uint64_t faults, races, emulated, stepped, stepped_key, stepped_held, unheld, delivered, repuns, evicted;
 };
 extern struct mmio_counters mmio_counters;
 

@@ -14,14 +14,16 @@ const TRAP = '2';
 const scratch = join(tmpdir(), `vfiotape-forms-${process.pid}.S`);
 let anywhere = '';
 let low = '';
+let holds = '';
 
 before(() => {
   writeFileSync(scratch, assembly());
   anywhere = buildWithRig('forms', [], scratch);
   low = buildWithRig('forms', ['-no-pie'], scratch);
+  holds = buildWithRig('holds', []);
 });
 after(() => {
-  for (const file of [scratch, anywhere, low]) rmSync(file, { force: true });
+  for (const file of [scratch, anywhere, low, holds]) rmSync(file, { force: true });
 });
 
 /** The figures that forms.c prints: "sites: patched 2874 trapped 0 …". */
@@ -66,6 +68,17 @@ test('two threads that trap', () => {
 test('without protection keys, the other threads are held while one steps', () => {
   assert.ok((run(anywhere, PATCH, '1', 'nokey')['held'] ?? 0) > 0);
   assert.ok((run(anywhere, PATCH, '2', 'nokey')['held'] ?? 0) > 0);
+});
+
+test('a thread that is held doesn’t notice, whatever it was about; nothing moves meanwhile', () => {
+  const figures = run(holds, '200');
+  for (const name of ['counted', 'copied', 'begun', 'handled']) assert.ok((figures[name] ?? 0) > 0, name);
+});
+
+test('more sites than the table holds: each access is stepped where it stands', () => {
+  const figures = run(anywhere, PATCH, '1', 'crowded');
+  assert.equal(figures['patched'], 0);
+  assert.ok((figures['accesses'] ?? 0) > 20_000);
 });
 
 test('on a simulated device, by messages', () => {

@@ -35,7 +35,7 @@ bool mmio_pun(struct mmio_site *site)
 {
 	uint8_t code[16], length = site->insn.length;
 
-	if (length < 2 || mmio_guarded_copy(code, site->address, sizeof(code)) < length + 4u)
+	if (length < 2 || mmio_code_read(site->address, code) < length + 4u)
 		return false;
 	for (uint8_t prefixes = 0; prefixes < length; prefixes++) {
 		uint8_t own = (uint8_t)(length - prefixes - 1); /* bytes of the displacement that may be chosen */
@@ -58,7 +58,10 @@ bool mmio_padding_used(uint64_t address, size_t length)
 	return false;
 }
 
-/* The first five bytes of no-operations after an instruction that doesn't go on, within reach of a short jump. */
+/*
+ * The first five bytes of no-operations after an instruction that doesn't go on, within reach of a short jump: not a jump
+ * of ours already, nor the end of one that was punned over them.
+ */
 static uint64_t find_padding(const struct mmio_site *site)
 {
 	uint64_t at = site->address, run = 0;
@@ -74,7 +77,7 @@ static uint64_t find_padding(const struct mmio_site *site)
 			flow = FLOW_NEXT;
 			length = known->insn.length;
 		} else {
-			flow = mmio_decode_flow(code, mmio_guarded_copy(code, at, sizeof(code)), &length);
+			flow = mmio_decode_flow(code, mmio_code_read(at, code), &length);
 		}
 		if (flow == FLOW_UNKNOWN)
 			return 0;
@@ -82,13 +85,13 @@ static uint64_t find_padding(const struct mmio_site *site)
 			ended = flow == FLOW_END;
 			run = at + length;
 		} else if (flow != FLOW_NOP) {
-			if (at - run >= 5 && !mmio_padding_used(run, 5))
+			if (at - run >= 5 && !mmio_bytes_locked(run, 5, NULL))
 				return run;
 			ended = flow == FLOW_END;
 			run = at + length;
 		}
 		at += length;
-		if (ended && at - run >= 5 && run <= limit && !mmio_padding_used(run, 5))
+		if (ended && at - run >= 5 && run <= limit && !mmio_bytes_locked(run, 5, NULL))
 			return run;
 	}
 	return 0;

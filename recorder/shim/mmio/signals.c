@@ -41,13 +41,19 @@ static long kernel_action(int signal, const struct mmio_kernel_sigaction *act, s
 	return raw4(SYS_rt_sigaction, signal, (long)act, (long)old, 8);
 }
 
+/* A system call that the driver's handler would not restart isn't; nor is there one that a hold (hold.c) ends for good. */
+static uint64_t restarts(const struct mmio_kernel_sigaction *action)
+{
+	return action->handler > (uint64_t)SIG_IGN ? action->flags & SA_RESTART : SA_RESTART;
+}
+
 static long take(int signal)
 {
 	struct mmio_kernel_sigaction ours = {
 		.handler = (uint64_t)mmio_on_signal,
-		.flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTORER,
+		.flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTORER | restarts(&actions[index_of(signal)]),
 		.restorer = (uint64_t)mmio_restorer,
-		.mask = ~OWNED_SIGNALS,
+		.mask = SIGNALS_THAT_WAIT,
 	};
 
 	return kernel_action(signal, &ours, NULL);
@@ -90,10 +96,15 @@ static struct mmio_kernel_sigaction driver_action(int signal)
 
 static void set_driver_action(int signal, const struct mmio_kernel_sigaction *action)
 {
+	bool changed;
+
 	mmio_lock();
 	__atomic_fetch_add(&actions_version, 1, __ATOMIC_ACQ_REL);
+	changed = restarts(&actions[index_of(signal)]) != restarts(action);
 	actions[index_of(signal)] = *action;
 	__atomic_fetch_add(&actions_version, 1, __ATOMIC_ACQ_REL);
+	if (changed)
+		take(signal);
 	mmio_unlock();
 }
 
@@ -213,8 +224,9 @@ void mmio_deliver(int signal, siginfo_t *info, ucontext_t *context)
 	bool sent = info->si_code <= 0;
 
 	mmio_counters.delivered++;
-	/* A handler of the driver's may touch a BAR: not while this thread is in the middle of a change. */
-	if (sent && (blocked & SIGNAL_BIT(signal) || mmio_lock_is_mine())) {
+	/* A handler of the driver's may touch a BAR: not while this thread is in the middle of a change, or of a step. */
+	if (sent && (blocked & SIGNAL_BIT(signal) || mmio_lock_is_mine() || mmio_step_under_way() ||
+		     mmio_simulated_under_way())) {
 		pending |= SIGNAL_BIT(signal);
 		return;
 	}

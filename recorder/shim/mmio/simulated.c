@@ -277,6 +277,7 @@ static void enter(void)
 static void leave(void)
 {
 	__atomic_store_n(&mmio_wiped.stepping, 0, __ATOMIC_RELEASE);
+	mmio_send_pending();
 }
 
 static bool deny(struct mmio_fault *fault, int code, uint64_t address)

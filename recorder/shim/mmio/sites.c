@@ -6,6 +6,7 @@
 
 #define TABLE_LOG2 16u
 #define TABLE (1u << TABLE_LOG2)
+#define YIELDS 16u
 
 /* Address space only: what is not used stays unmapped zero pages. */
 static struct mmio_site sites[SITES_MAX];
@@ -112,11 +113,15 @@ bool mmio_lock_is_mine(void)
 
 void mmio_lock(void)
 {
-	uint64_t all = ~OWNED_SIGNALS, mask = 0;
+	uint64_t all = SIGNALS_THAT_WAIT, mask = 0;
 
-	raw4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&mask, 8);
-	while (__atomic_exchange_n(&mmio_wiped.held, 1, __ATOMIC_ACQUIRE))
-		raw3(SYS_sched_yield, 0, 0, 0);
+	raw4(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)&mask, 8);
+	/* Who has it may be of a lower real-time priority, and on this processor: yielding alone would wait for ever. */
+	for (unsigned int tries = 0; __atomic_exchange_n(&mmio_wiped.held, 1, __ATOMIC_ACQUIRE); tries++)
+		if (tries < YIELDS)
+			raw3(SYS_sched_yield, 0, 0, 0);
+		else
+			raw_nanosleep(20000);
 	mmio_wiped.tid = (uint32_t)raw_gettid();
 	mmio_wiped.mask = mask;
 }

@@ -4,10 +4,11 @@
  * register moved to the alias; where that can't be, with the page opened by a protection key for this thread alone;
  * without protection keys, with the page opened while the other threads are held. It is never open to a second thread.
  * What they load or store is not known: they are recorded, with FLAG_UNKNOWN.
+ *
+ * What the decoder doesn't know, and what finds no room in the tables, is stepped where it stands, on the open page: for
+ * that nothing need be known about it.
  */
 #include <cpuid.h>
-#include <fcntl.h>
-#include <linux/futex.h>
 #include <sys/mman.h>
 
 #include "internal.h"
@@ -17,7 +18,6 @@
 static struct {
 	int32_t key;       /* -2: not tried yet, -1: there are none */
 	uint32_t pkru_at;  /* in the signal frame's extended state */
-	uint32_t holding, hold_pid, held;
 } shared = { .key = -2 };
 
 static __thread struct {
@@ -25,6 +25,7 @@ static __thread struct {
 	uint64_t tier;
 	uint64_t mask;
 	uint64_t base_before;
+	uint64_t copy; /* where it is executed: the site itself for what has no copy */
 	uint64_t page, pages;
 	struct mmio_access access;
 	struct ring_slot slot;
@@ -50,12 +51,14 @@ static bool can_rebase(const struct mmio_insn *insn)
 	       !insn->vector_index && !insn->base_is_operand;
 }
 
-/* The site itself may be a jump by now: it is always a copy that is stepped. */
+/* The site itself may be a jump by now: wherever there can be, it is a copy that is stepped. */
 static bool make_copy(struct mmio_site *site)
 {
 	uint8_t code[16];
 	uint64_t at;
 
+	if (site->insn.class == CLASS_UNDECODED)
+		return false;
 	mmio_lock();
 	if (!site->copy) {
 		for (unsigned int i = 0; i < 16; i++)
@@ -123,121 +126,12 @@ static void close_key(ucontext_t *context)
 
 /* --- with the others held ------------------------------------------------------------------------------------------------ */
 
-bool mmio_step_held(const siginfo_t *info)
-{
-	uint32_t request = __atomic_load_n(&shared.holding, __ATOMIC_ACQUIRE);
-
-	if (!request || info->si_signo != SIGSEGV || info->si_code != SI_TKILL ||
-	    (uint32_t)info->si_pid != shared.hold_pid)
-		return false;
-	__atomic_fetch_add(&shared.held, 1, __ATOMIC_ACQ_REL);
-	while (__atomic_load_n(&shared.holding, __ATOMIC_ACQUIRE) == request)
-		raw6(SYS_futex, (long)&shared.holding, FUTEX_WAIT_PRIVATE, request, 0, 0, 0);
-	return true;
-}
-
-struct directory_entry {
-	uint64_t inode;
-	int64_t offset;
-	uint16_t length;
-	uint8_t type;
-	char name[];
-};
-
-static int number(const char *text)
-{
-	int value = 0;
-
-	for (; *text; text++) {
-		if (*text < '0' || *text > '9')
-			return 0;
-		value = value * 10 + (*text - '0');
-	}
-	return value;
-}
-
-#define HELD_MAX 1024u
-
-/* Sends to every thread that was not sent to yet; how many there are by now, or -1. */
-static int signal_others(int tids[HELD_MAX], int count)
-{
-	char entries[2048] __attribute__((aligned(8)));
-	int pid = raw_getpid(), self = raw_gettid();
-	int tasks = raw_openat(AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-	long got;
-
-	if (tasks < 0)
-		return -1;
-	while ((got = raw3(SYS_getdents64, tasks, (long)entries, sizeof(entries))) > 0) {
-		for (long at = 0; at < got;) {
-			const struct directory_entry *entry = (const void *)(entries + at);
-			int tid = number(entry->name), i = 0;
-
-			at += entry->length;
-			while (i < count && tids[i] != tid)
-				i++;
-			if (!tid || tid == self || i < count)
-				continue;
-			if (count == HELD_MAX) {
-				count = -1;
-				break;
-			}
-			if (!raw_failed(raw3(SYS_tgkill, pid, tid, SIGSEGV)))
-				tids[count++] = tid;
-		}
-	}
-	raw_close(tasks);
-	return count;
-}
-
-static void let_others_go(void)
-{
-	__atomic_store_n(&shared.holding, 0, __ATOMIC_RELEASE);
-	raw6(SYS_futex, (long)&shared.holding, FUTEX_WAKE_PRIVATE, INT32_MAX, 0, 0, 0);
-}
-
-static bool hold_others(void)
-{
-	static int tids[HELD_MAX]; /* under mmio_wiped.stepping */
-	static uint32_t request;
-	int count = 0, before = -1;
-
-	shared.held = 0;
-	shared.hold_pid = (uint32_t)raw_getpid();
-	request = request + 1 ? request + 1 : 1;
-	__atomic_store_n(&shared.holding, request, __ATOMIC_RELEASE);
-	/* Until a look finds nobody new: a thread that is not held yet may be making others. */
-	for (unsigned int wait = 0; wait < 20000; wait++) {
-		if (count != before) {
-			before = count;
-			count = signal_others(tids, count);
-			if (count < 0)
-				break;
-			if (count != before)
-				continue;
-		}
-		if (__atomic_load_n(&shared.held, __ATOMIC_ACQUIRE) >= (uint32_t)count) {
-			int again = signal_others(tids, count);
-
-			if (again == count)
-				return true;
-			if (again < 0)
-				break;
-			count = again;
-		}
-		raw_nanosleep(50000);
-	}
-	let_others_go();
-	return false;
-}
-
 static bool open_alone(int prot)
 {
-	if (!hold_others())
-		return false;
+	mmio_hold_others();
 	if (!raw_failed(raw3(SYS_mprotect, (long)step.page, (long)step.pages, prot)))
 		return true;
-	let_others_go();
+	mmio_let_others_go();
 	return false;
 }
 
@@ -245,19 +139,20 @@ static bool open_alone(int prot)
 
 static uint8_t kind_of(const struct mmio_insn *insn)
 {
-	return insn->actions == 3 ? VFIOTAPE_UPDATE : insn->actions == 2 ? VFIOTAPE_STORE : VFIOTAPE_LOAD;
+	return insn->actions == 1 ? VFIOTAPE_LOAD : insn->actions == 2 ? VFIOTAPE_STORE : VFIOTAPE_UPDATE;
 }
 
 static void enter_place(void)
 {
 	while (__atomic_exchange_n(&mmio_wiped.stepping, 1, __ATOMIC_ACQUIRE))
-		raw_nanosleep(20000);
+		if (!mmio_hold_here())
+			raw_nanosleep(20000);
 }
 
 static bool open_in_place(uint64_t address, bool straddles, ucontext_t *context)
 {
-	int prot = step.site->insn.actions & 2 || step.site->insn.class == CLASS_STRING ? PROT_READ | PROT_WRITE
-											 : PROT_READ;
+	const struct mmio_insn *insn = &step.site->insn;
+	int prot = insn->actions != 1 || insn->class == CLASS_STRING ? PROT_READ | PROT_WRITE : PROT_READ;
 
 	enter_place();
 	step.page = page_down(address);
@@ -284,12 +179,11 @@ bool mmio_step_begin(struct mmio_site *site, uint64_t address, bool straddles, u
 	const struct mmio_range *range = mmio_range_of(address);
 	uint64_t all = ~OWNED_SIGNALS;
 
-	if (!range || site->insn.class == CLASS_UNDECODED)
+	if (!range)
 		return false;
-	if (!make_copy(site))
-		return false;
+	step.copy = make_copy(site) ? site->copy : site->address;
 	step.site = site;
-	if (!straddles && can_rebase(&site->insn)) {
+	if (!straddles && step.copy != site->address && can_rebase(&site->insn)) {
 		greg_t *base = &registers[mmio_context_register[site->insn.base]];
 
 		step.tier = MMIO_TIER_STEP;
@@ -300,7 +194,7 @@ bool mmio_step_begin(struct mmio_site *site, uint64_t address, bool straddles, u
 		step.site = NULL;
 		return false;
 	}
-	registers[REG_RIP] = (greg_t)site->copy;
+	registers[REG_RIP] = (greg_t)step.copy;
 	step.access = (struct mmio_access){
 		.range = range, .address = address, .site = site->address, .kind = kind_of(&site->insn),
 		.width = site->insn.width, .tier = (uint8_t)step.tier, .form = site->insn.form,
@@ -322,8 +216,8 @@ static void close_step(ucontext_t *context)
 
 	registers[REG_EFL] &= ~(greg_t)TRAP_FLAG;
 	copy_bytes(&context->uc_sigmask, &step.mask, 8);
-	if (at - site->copy <= site->insn.length)
-		registers[REG_RIP] = (greg_t)(site->address + (at - site->copy));
+	if (at - step.copy <= site->insn.length)
+		registers[REG_RIP] = (greg_t)(site->address + (at - step.copy));
 	switch (step.tier) {
 	case MMIO_TIER_STEP:
 		registers[mmio_context_register[site->insn.base]] = (greg_t)step.base_before;
@@ -334,11 +228,29 @@ static void close_step(ucontext_t *context)
 		break;
 	default:
 		raw3(SYS_mprotect, (long)step.page, (long)step.pages, PROT_NONE);
-		let_others_go();
+		mmio_let_others_go();
 		__atomic_store_n(&mmio_wiped.stepping, 0, __ATOMIC_RELEASE);
 		break;
 	}
 	step.site = NULL;
+	mmio_send_pending();
+}
+
+bool mmio_step_under_way(void)
+{
+	return step.site != NULL;
+}
+
+/* What an access is caught with for which there is no place in the table. Its thread's alone. */
+struct mmio_site *mmio_step_stray(uint64_t address)
+{
+	static __thread struct mmio_site stray __attribute__((tls_model("initial-exec")));
+
+	stray = (struct mmio_site){
+		.address = address, .state = SITE_HANDLER, .tier = MMIO_TIER_STEP, .reason = MMIO_REASON_SITES_FULL,
+		.insn = { .length = 15, .class = CLASS_UNDECODED, .base = REG_NONE, .index = REG_NONE, .actions = 3 },
+	};
+	return &stray;
 }
 
 bool mmio_step_end(ucontext_t *context)

@@ -516,6 +516,51 @@ static void four_threads(void)
 	threads(4);
 }
 
+NOINLINE static uint8_t translate(const volatile void *table, uint8_t at)
+{
+	__asm__ volatile("xlatb" : "+a"(at) : "b"(table) : "memory");
+	return at;
+}
+
+NOINLINE static void fill(volatile void *at, uint32_t value, long words)
+{
+	__asm__ volatile("rep stosl" : "+D"(at), "+c"(words) : "a"(value) : "memory");
+}
+
+FRESH_STORE(6)
+
+/* Signals on a stack that is as small as those of Rust's threads, with a guard page below it. */
+static void *on_small_stack(void *opaque)
+{
+	volatile uint8_t *mine = bar + 0x1000 * ((long)opaque + 1);
+	size_t size = sysconf(_SC_MINSIGSTKSZ) > 8192 ? (size_t)sysconf(_SC_MINSIGSTKSZ) : 8192;
+	uint8_t *pages = mmap(NULL, 4096 + size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	stack_t stack = { .ss_sp = pages + 4096, .ss_size = size };
+
+	CHECK(pages != MAP_FAILED && mprotect(pages + 4096, size, PROT_READ | PROT_WRITE) == 0);
+	CHECK(sigaltstack(&stack, NULL) == 0);
+	for (uint32_t i = 1; i <= 30; i++) {
+		fresh_store6(mine, i);
+		fill(mine + 64, i, 4);
+		locked_add(mine + 64, 1);
+		CHECK(translate(mine + 24, 0) == i && translate(mine + 64, 0) == i + 1);
+		CHECK(load32(mine + 76) == i);
+	}
+	return NULL;
+}
+
+static void small_stacks(void)
+{
+	pthread_t ids[4];
+
+	open_device();
+	for (long i = 0; i < 4; i++)
+		CHECK(pthread_create(&ids[i], NULL, on_small_stack, (void *)i) == 0);
+	for (int i = 0; i < 4; i++)
+		pthread_join(ids[i], NULL);
+	count += 4 * 30 * 9;
+}
+
 /* A thread that was made by hand, on the parent's thread-local storage. */
 static volatile int bare_done;
 
@@ -670,6 +715,7 @@ static const struct {
 	{ "exec", own_exec },         { "mappings", mappings },     { "libraries", libraries },     { "generated", generated },
 	{ "monitor", monitor },       { "threads-2", two_threads }, { "threads-4", four_threads },  { "bare-thread", bare },
 	{ "nested", nested },         { "masks", masks },           { "filtered", filtered },       { "bytes", bytes },
+	{ "small-stacks", small_stacks },
 };
 
 int main(int argc, char **argv)
