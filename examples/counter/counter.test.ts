@@ -13,6 +13,7 @@ test('counts, interrupts at ten, forgets at reset', () => {
   fn.upstream = {
     dmaRead: () => false,
     dmaWrite: () => false,
+    windows: [],
     message: () => messages++,
     intx: () => undefined,
     defer: (work) => work(),

@@ -9,12 +9,20 @@ import type { PciDescription } from './pci/description.js';
 /** Bytes of one access; always naturally aligned by the time that a device sees it. */
 export type Width = 1 | 2 | 4 | 8;
 
+/** A range of I/O virtual addresses that leads to memory. */
+export interface DmaWindow {
+  readonly iova: bigint;
+  readonly size: bigint;
+}
+
 /** A device's way to the machine that it sits in. Every access is checked by the IOMMU. */
 export interface Host {
   /** False when the IOMMU refused; `into` then holds ones where nothing was read, as on a PCI bus. */
   dmaRead(iova: bigint, into: Uint8Array): boolean;
   /** False when the IOMMU refused; what lies before the refused page is written. */
   dmaWrite(iova: bigint, from: Uint8Array): boolean;
+  /** What is mapped for this device's DMA now, in the order in which it was mapped. */
+  readonly windows: readonly DmaWindow[];
   /** Sends the MSI or MSI-X message of a vector; lost when neither is enabled, as on hardware. */
   message(vector: number): void;
   /** Sets the level of the INTx pin. */
@@ -29,8 +37,30 @@ export interface Host {
   defer(work: () => void): void;
 }
 
+/** SET_IRQS without its data. */
+export interface IrqRequest {
+  readonly index: number;
+  readonly start: number;
+  readonly count: number;
+  readonly flags: number;
+}
+
+/**
+ * For a device that was recorded: what its driver asks of VFIO rather than of the device. A device that only is one
+ * hears of it by its effects.
+ */
+export interface DriverWatch {
+  /** VFIO's answer to a read of configuration space, which may be changed. */
+  configRead(offset: number, answer: Uint8Array): void;
+  configWrite(offset: number, bytes: Uint8Array): void;
+  /** Both have succeeded. */
+  reset(): void;
+  setIrqs(request: IrqRequest): void;
+}
+
 export interface Device {
   readonly pci: PciDescription;
+  readonly driver?: DriverWatch;
   /** Called once, before anything else. */
   attach(host: Host): void;
   /** A load from a BAR, below its size; MSI-X table and PBA never get here. */

@@ -3,6 +3,7 @@
  * A Linux kernel's VFIO in process: opens, ioctls, reads, writes and mappings of the VFIO interfaces, answered as the
  * real one answers them. Whoever calls it brings the processes (memory, descriptors, eventfds) and the devices.
  */
+import type { DmaWindow } from '../devices/device.js';
 import { PciFunction } from '../devices/pci/function.js';
 import { Container } from './container/container.js';
 import { Deferred } from './deferred.js';
@@ -182,6 +183,9 @@ export class SimulatedKernel {
       fn.upstream = {
         dmaRead: (iova, into) => port.read(iova, into),
         dmaWrite: (iova, from) => port.write(iova, from),
+        get windows() {
+          return windowsOf(group.iommuGroup.domain);
+        },
         message: (kind, vector, to, data) => {
           this.watch?.interrupt(bdf, kind, vector, true);
           port.message(to, data);
@@ -218,12 +222,20 @@ export class SimulatedKernel {
           if (process === undefined || found === undefined) continue;
           const { address, length } = found;
           const protection = DMA_READ | DMA_WRITE;
-          return { start: iova, last: iova + length - 1n, process, address, protection, device: false };
+          const last = iova + length - 1n;
+          return { start: iova, last, process, address, protection, device: false, sequence: 0 };
         }
         return undefined;
       },
     };
   }
+}
+
+function windowsOf(space: AddressSpace | undefined): readonly DmaWindow[] {
+  return [...(space?.mappings ?? [])]
+    .filter(({ device }) => !device)
+    .sort((a, b) => a.sequence - b.sequence)
+    .map(({ start, last }) => ({ iova: start, size: last - start + 1n }));
 }
 
 function getOrAdd<K, V>(map: Map<K, V>, key: K, make: () => V): V {

@@ -19,7 +19,8 @@ function machine(msi = true) {
       memory.set(from, Number(iova));
       return true;
     },
-    message: (_, data) => sent.push(data),
+    windows: [],
+    message: (_kind, _vector, _address, data) => sent.push(data),
     intx: (asserted) => sent.push(asserted ? 1 : -1),
     defer: (one) => work.push(one),
   };

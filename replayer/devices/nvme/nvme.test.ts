@@ -39,6 +39,7 @@ class Machine {
       dmaRead: (iova, into) =>
         this.#dma(iova, into.length, (at) => into.set(this.memory.subarray(at, at + into.length))),
       dmaWrite: (iova, from) => this.#dma(iova, from.length, (at) => this.memory.set(from, at)),
+      windows: [],
       message: (vector) => this.sent.push(vector),
       intx: (asserted) => {
         this.pin = asserted;

@@ -51,6 +51,8 @@ export interface PciDescription {
   readonly extendedCapabilities?: readonly CapabilityDescription[];
   /** A virtual function: its ids read 0xFFFF, its BARs zero, its memory enable bit does nothing (SR-IOV 1.1 3.4.1). */
   readonly virtualFunction?: boolean;
+  /** The kernel knows a way to reset it that its capabilities don't tell (pci_dev_specific_reset). */
+  readonly specificReset?: boolean;
   /** False for a device whose DisINTx bit does not stick (before PCI 2.3). */
   readonly intxMasking?: boolean;
   /** What the MSI-X table holds when the driver first looks: some devices keep what an earlier driver left. */

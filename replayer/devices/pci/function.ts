@@ -3,7 +3,7 @@
  * One PCI function as the bus sees it: config space with its side effects (power states, function level reset, MSI
  * and MSI-X control), BARs, interrupts and DMA. What is particular to a device is behind the Device interface.
  */
-import type { Device, Host, Width } from '../device.js';
+import type { Device, DmaWindow, Host, Width } from '../device.js';
 import { AF, EXPRESS, MSI, MSIX, PM, VPD } from './capabilities.js';
 import {
   COMMAND,
@@ -22,6 +22,7 @@ import { MsixTable } from './msix-table.js';
 export interface Upstream {
   dmaRead(iova: bigint, into: Uint8Array): boolean;
   dmaWrite(iova: bigint, from: Uint8Array): boolean;
+  readonly windows: readonly DmaWindow[];
   /** A vector's memory write into the interrupt window. */
   message(kind: 'msi' | 'msix', vector: number, address: bigint, data: number): void;
   /** The level of INTx as it leaves the function, DisINTx already applied. */
@@ -40,6 +41,7 @@ const noMachine: Upstream = {
     return false;
   },
   dmaWrite: () => false,
+  windows: [],
   message: () => {},
   intx: () => {},
   defer: (work) => work(),
@@ -212,6 +214,10 @@ export class PciFunction implements Host {
 
   dmaWrite(iova: bigint, from: Uint8Array): boolean {
     return this.isMaster && this.upstream.dmaWrite(iova, from);
+  }
+
+  get windows(): readonly DmaWindow[] {
+    return this.upstream.windows;
   }
 
   message(vector: number): void {

@@ -16,7 +16,14 @@ import { EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, ENOSPC, ENOTTY, EPERM } from '.
 import { capabilityChain, type InfoCapability } from '../info-capabilities.js';
 import type { IommuGroup } from '../iommu/group.js';
 import { type LockedMemory, PAGE, pageCount } from '../iommu/locked-memory.js';
-import { type AddressSpace, DMA_READ, DMA_WRITE, type DmaMapping, MappingList } from '../iommu/mappings.js';
+import {
+  type AddressSpace,
+  DMA_READ,
+  DMA_WRITE,
+  type DmaMapping,
+  MappingList,
+  nextSequence,
+} from '../iommu/mappings.js';
 import { LAST_ADDRESS, lower, overlaps, type Range, withoutAll } from '../iommu/ranges.js';
 import type { Call, Process } from '../process.js';
 import { handlers } from '../requests.js';
@@ -59,6 +66,10 @@ export class Type1 implements AddressSpace {
   lookup(iova: bigint): DmaMapping | undefined {
     const mapping = this.#mappings.at(iova);
     return mapping?.vaddrInvalid === true ? undefined : mapping;
+  }
+
+  get mappings(): readonly DmaMapping[] {
+    return this.#mappings.all;
   }
 
   get isCoherent(): boolean {
@@ -192,7 +203,14 @@ export class Type1 implements AddressSpace {
     const pinned = device ? 0n : pageCount(size);
     if (!this.locked.add(process, pinned, process.capable('IPC_LOCK'))) return -ENOMEM;
     this.#available--;
-    this.#mappings.insert({ ...range, process, device, pinned, vaddrInvalid: false });
+    this.#mappings.insert({
+      ...range,
+      process,
+      device,
+      pinned,
+      vaddrInvalid: false,
+      sequence: nextSequence(),
+    });
     return 0;
   }
 

@@ -14,11 +14,21 @@ export interface DmaMapping extends Range {
   readonly protection: number;
   /** A mapping of device memory: there is nothing to pin or count. */
   readonly device: boolean;
+  /** Grows from one mapping to the next that is made. */
+  readonly sequence: number;
 }
 
 /** What an IOMMU looks up: iommu_domain. */
 export interface AddressSpace {
   lookup(iova: bigint): DmaMapping | undefined;
+  /** By address; undefined where any address leads somewhere. */
+  readonly mappings?: readonly DmaMapping[];
+}
+
+let sequence = 0;
+
+export function nextSequence(): number {
+  return ++sequence;
 }
 
 export class MappingList<M extends Range> {

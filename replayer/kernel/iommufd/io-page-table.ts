@@ -3,7 +3,13 @@
 import { EADDRINUSE, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, ENOSPC, EOVERFLOW, EPERM } from '../errno.js';
 import type { IommuHardware } from '../iommu/hardware.js';
 import { type LockedMemory, PAGE, pageCount } from '../iommu/locked-memory.js';
-import { type AddressSpace, DMA_WRITE, type DmaMapping, MappingList } from '../iommu/mappings.js';
+import {
+  type AddressSpace,
+  DMA_WRITE,
+  type DmaMapping,
+  MappingList,
+  nextSequence,
+} from '../iommu/mappings.js';
 import { higher, LAST_ADDRESS, lower, overlaps, type Range, withoutAll } from '../iommu/ranges.js';
 import type { Process } from '../process.js';
 
@@ -44,6 +50,10 @@ export class IoPageTable implements AddressSpace {
 
   lookup(iova: bigint): DmaMapping | undefined {
     return this.#areas.at(iova);
+  }
+
+  get mappings(): readonly DmaMapping[] {
+    return this.#areas.all;
   }
 
   get largePagesDisabled(): boolean {
@@ -158,6 +168,7 @@ export class IoPageTable implements AddressSpace {
         address,
         protection,
         device: false,
+        sequence: nextSequence(),
         pages,
       };
       this.#areas.insert(area);

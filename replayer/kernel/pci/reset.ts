@@ -8,7 +8,7 @@ import type { Messages } from './messages.js';
 import { D0, type PciDevice } from './pci-device.js';
 import { restoreState, saveState } from './saved-state.js';
 
-export type ResetMethod = 'flr' | 'af_flr' | 'pm' | 'bus';
+export type ResetMethod = 'device_specific' | 'flr' | 'af_flr' | 'pm' | 'bus';
 
 const DEVCAP_FLR = 0x1000_0000;
 const DEVCTL_FLR = 0x8000;
@@ -20,6 +20,7 @@ export function resetMethods(pci: PciDevice, bus: PciBus): readonly ResetMethod[
   const methods: ResetMethod[] = [];
   const { expressCap, pmCap } = pci;
   const af = pci.fn.capability(AF);
+  if (pci.fn.pci.specificReset === true) methods.push('device_specific');
   if (expressCap !== undefined && (pci.read(expressCap + 4, 4) & DEVCAP_FLR) !== 0) methods.push('flr');
   if (af !== undefined && (pci.read(af + 3, 1) & 3) === 3) methods.push('af_flr');
   if (pmCap !== undefined && (pci.read(pmCap + PMCSR, 2) & NO_SOFT_RESET) === 0) methods.push('pm');
@@ -32,6 +33,9 @@ export function resetFunctionLocked(pci: PciDevice, bus: PciBus): number {
   const method = resetMethods(pci, bus)[0];
   if (method === undefined) return -ENOTTY;
   switch (method) {
+    case 'device_specific':
+      pci.fn.reset();
+      return 0;
     case 'flr': {
       const control = (pci.expressCap as number) + 8;
       pci.write(control, 2, pci.read(control, 2) | DEVCTL_FLR);

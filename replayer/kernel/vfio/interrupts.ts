@@ -101,7 +101,10 @@ export class Interrupts {
     const length = this.#validate(header, size);
     if (length < 0) return length;
     const data = bytesIn(call.memory, call.argument + BigInt(size), length);
-    return data === undefined ? -EFAULT : this.set(call.process, { ...header, data });
+    if (data === undefined) return -EFAULT;
+    const result = this.set(call.process, { ...header, data });
+    if (result >= 0) this.pci.fn.device.driver?.setIrqs(header);
+    return result;
   }
 
   /** vfio_set_irqs_validate_and_prepare(): the number of data bytes. */

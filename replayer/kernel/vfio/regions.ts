@@ -69,10 +69,19 @@ export class Regions {
     const index = Number(BigInt.asUintN(64, position) >> OFFSET_SHIFT);
     const offset = Number(position & OFFSET_MASK);
     if (index >= REGIONS) return -EINVAL;
-    if (index === CONFIG_REGION) return this.config.access(offset, bytes, write);
+    if (index === CONFIG_REGION) return this.#configAccess(offset, bytes, write);
     if (index > CONFIG_REGION) return -EINVAL;
     if (index === ROM_REGION) return write ? -EINVAL : this.#romRead(offset, bytes);
     return this.#barAccess(index, offset, bytes, write);
+  }
+
+  #configAccess(offset: number, bytes: Uint8Array, write: boolean): number {
+    const done = this.config.access(offset, bytes, write);
+    const { driver } = this.pci.fn.device;
+    if (driver === undefined || done <= 0) return done;
+    if (write) driver.configWrite(offset, bytes.subarray(0, done));
+    else driver.configRead(offset, bytes.subarray(0, done));
+    return done;
   }
 
   /** vfio_pci_core_mmap() */

@@ -167,6 +167,8 @@ export class VfioPci {
   reset(): number {
     if (!this.resetWorks) return -EINVAL;
     this.power.setState(D0);
-    return tryResetFunction(this.pci, this.bus, this.messages);
+    const result = tryResetFunction(this.pci, this.bus, this.messages);
+    if (result === 0) this.pci.fn.device.driver?.reset();
+    return result;
   }
 }
