@@ -13,6 +13,7 @@ import {
   DMA_WRITE,
   type DmaMapping,
   MappingList,
+  nextSequence,
 } from '../kernel/iommu/mappings.js';
 import { LAST_ADDRESS } from '../kernel/iommu/ranges.js';
 import type { Memory, Process } from '../kernel/process.js';
@@ -64,6 +65,7 @@ export class ClientMemory implements AddressSpace {
       address,
       protection: flags,
       device: false,
+      sequence: nextSequence(),
       process: processOf(
         fd === undefined ? this.messages : new FileMemory(fd, address, offset, this.messages),
       ),
