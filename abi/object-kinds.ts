@@ -14,6 +14,7 @@ export const EVENTFD = 7;
 export const MIGRATION = 8;
 export const DMABUF = 9;
 export const LYON_DEVICE = 12;
+export const UIOMMU = 13;
 export const SYSFS = 14;
 export const KVM = 15;
 export const KVM_VM = 16;

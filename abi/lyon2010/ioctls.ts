@@ -11,6 +11,9 @@ import { listText } from '../vfio/irqs.js';
 
 export const LYON_DMA_FLAGS = flagTable('VFIO_FLAG_', { WRITE: 1 });
 
+/** VFIO_MAX_MAP_SIZE: 1 GiB; more is mapped in pieces. */
+export const LYON_MAP_SIZE_MAX = 1n << 30n;
+
 /** V2 had `int rdwr` where `flags` is: same offset, same size of the structure, and 1 means the same. */
 export const LYON_DMA_MAP = struct('vfio_dma_map', 32, {
   vaddr: u64(0),

@@ -29,11 +29,11 @@ export interface Permissions {
 }
 
 /** offset, width, virtual bits, writable bits */
-type Field = readonly [offset: number, width: 1 | 2 | 4, virtual: number, writable: number];
+export type PermissionField = readonly [offset: number, width: 1 | 2 | 4, virtual: number, writable: number];
 
 const ALL = 0xffff_ffff;
 
-function masked(length: number, fields: readonly Field[]): Permissions {
+export function masked(length: number, fields: readonly PermissionField[]): Permissions {
   const size = Math.ceil(length / 4) * 4;
   const virtual = new Uint8Array(size);
   const writable = new Uint8Array(size);
@@ -54,8 +54,8 @@ const DIRECT_RAW: Permissions = { read: 'direct', write: 'raw', virtual: empty, 
 /** Gaps: some devices hide registers there (be2net). */
 export const UNASSIGNED: Permissions = { read: 'raw', write: 'raw', virtual: empty, writable: empty };
 
-const NEXT: Field = [1, 1, 0xff, 0];
-const EXTENDED_HEADER: Field = [0, 4, ALL, 0];
+const NEXT: PermissionField = [1, 1, 0xff, 0];
+const EXTENDED_HEADER: PermissionField = [0, 4, ALL, 0];
 
 /** init_pci_cap_basic_perm() */
 export const BASIC = masked(64, [
@@ -123,7 +123,7 @@ const POWER_BUDGETING = masked(16, [EXTENDED_HEADER, [8, 1, 0, 0xff]]);
 export function msiPermissions(length: number, flags: number): Permissions {
   const wide = (flags & 0x80) !== 0;
   const data = wide ? 12 : 8;
-  const fields: Field[] = [NEXT, [2, 1, 0xff, 0xff], [4, 4, ALL, ALL], [data, 2, 0xffff, 0xffff]];
+  const fields: PermissionField[] = [NEXT, [2, 1, 0xff, 0xff], [4, 4, ALL, ALL], [data, 2, 0xffff, 0xffff]];
   if (wide) fields.push([8, 4, ALL, ALL]);
   if ((flags & 0x100) !== 0) fields.push([data + 4, 4, 0, ALL], [data + 8, 4, 0, ALL]);
   return masked(length, fields);
