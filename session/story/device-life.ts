@@ -66,6 +66,8 @@ export class DeviceLife {
   interrupts: InterruptType = 'none';
   /** When the present kind of interrupts was switched on. */
   interruptsSince: Moment | undefined;
+  /** When INTx was last given a trigger. */
+  intxSince: Moment | undefined;
   /** The Command register as the driver last read or wrote it; undefined: it never did. */
   command: number | undefined;
   /** vfio-pci clears it at open (vfio_pci_core_enable: pci_clear_master). */
@@ -176,6 +178,7 @@ export class DeviceLife {
     } else if ((flags & IRQ_SET_DATA_EVENTFD) !== 0 && this.interrupts !== type) {
       this.interrupts = type;
       this.interruptsSince = moment;
+      if (type === 'intx') this.intxSince = moment;
     } else return;
     this.epoch++;
   }
