@@ -221,7 +221,7 @@ test('recover refuses what is no session', () => {
 });
 
 test('a wrong verb or option is one line', () => {
-  assertOneLine(vfiotape('recrod'), /unknown verb 'recrod'; the verbs are record, /);
+  assertOneLine(vfiotape('recrod'), /unknown verb 'recrod'; the verbs are demo, record, /);
   assertOneLine(vfiotape('--recrod'), /unknown option '--recrod'/);
   assertOneLine(vfiotape('info'), /usage: vfiotape info/);
 });
