@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { LossCause } from '../../recorder/seal/summary.js';
 import { type Event, EventFlag, EventKind } from '../../traces/model.js';
 import { openTrace } from '../../traces/reader.js';
 import { buildDriver, type Outcome, recordStandin, root, run, scratchDirectory } from './harness.js';
@@ -124,6 +126,26 @@ test('a monitor is told that regions can’t be mapped, from when it opens /dev/
   const through = record('monitor', '--mmio=syscalls');
   assert.match(through.stdout, /mappable-before 0\nmappable-after 0\n/);
   assert.equal(through.events.filter(({ kind }) => kind === EventKind.WRITE).length, 1);
+});
+
+test('a libZydis that is there and doesn’t work: the driver runs on, and the trace says that it is incomplete', () => {
+  const directory = join(scratch, 'empty');
+  const trace = join(scratch, 'empty.vtape');
+  mkdirSync(directory);
+  execFileSync(process.env['CC'] ?? 'cc', [
+    ...['-shared', '-x', 'c', '/dev/null', '-o', join(directory, 'libZydis.so.4.0')],
+  ]);
+  const { status, stderr } = run(process.execPath, [recordStandin, trace, '--mmio=patch', driver, 'plain'], {
+    env: { ...process.env, LD_LIBRARY_PATH: directory },
+  });
+  assert.equal(status, 0, stderr);
+  const reader = openTrace(trace);
+  assert.equal([...reader.events()].filter(({ kind }) => kind === EventKind.LOAD).length, 0);
+  assert.deepEqual(
+    reader.summary?.losses.map(({ cause }) => cause),
+    [LossCause.SHIM],
+  );
+  reader.close();
 });
 
 test('off: nothing is watched', () => {

@@ -40,6 +40,14 @@ static bool has_regions(union object_entry entry)
 	       entry.fd.kind == VFIOTAPE_OBJECT_LYON_DEVICE;
 }
 
+/* `record` promised its loads and stores, and the watcher didn't come up in this process. */
+static bool goes_unwatched(union object_entry entry)
+{
+	return shim_session.mode == SHIM_RECORDING && !watcher_watching() && has_regions(entry) &&
+	       (shim_session.control->mmio_mode == VFIOTAPE_MMIO_PATCH ||
+		shim_session.control->mmio_mode == VFIOTAPE_MMIO_TRAP);
+}
+
 static long perform_mmap(union object_entry entry, void *address, size_t length, int prot, int flags, int fd,
 			 off64_t offset)
 {
@@ -52,6 +60,8 @@ static long perform_mmap(union object_entry entry, void *address, size_t length,
 
 		return mmio_mmap((uint64_t)address, length, prot, flags, fd, (uint64_t)offset, &region);
 	}
+	if (unlikely(goes_unwatched(entry)))
+		shim_count_loss(&shim_session.control->lost_other, 1);
 	if (watcher_watching() && (flags & MAP_FIXED) && mmio_touches((uint64_t)address, length))
 		return mmio_mmap_over((uint64_t)address, length, prot, flags, fd, (uint64_t)offset);
 	return (long)raw_mmap(address, length, prot, flags, fd, (uint64_t)offset);
