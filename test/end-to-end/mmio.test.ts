@@ -71,6 +71,10 @@ const subjects: Readonly<Record<string, string>> = {
   'bare-thread': 'a thread made by clone on its parent’s thread-local storage',
   nested: 'a signal handler that touches the BAR in between',
   'small-stacks': 'signals on stacks of 8 KiB, in several threads at once',
+  'taken-code': 'memory that holds the watcher’s code is taken by MAP_FIXED',
+  rewritten: 'text that is made writable is its own again, and may be rewritten',
+  confined: 'a seccomp filter that refuses membarrier: what was not patched by then is trapped',
+  'handed-over': 'a BAR that is mapped for DMA, and into a guest',
   masks: 'signal masks, breakpoints and pending signals look as they should',
 };
 

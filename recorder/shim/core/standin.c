@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <string.h>
 
 #include "objects.h"
@@ -120,6 +121,23 @@ static long device_ioctl(unsigned long request, unsigned long argument)
 	}
 }
 
+/* pin_user_pages, and kvm's vma_is_valid: what can't be read isn't mapped for a device or a guest. */
+static long pin(uint64_t address)
+{
+	char byte;
+	struct iovec to = { &byte, 1 }, from = { (void *)address, 1 };
+
+	return raw6(SYS_process_vm_readv, raw_getpid(), (long)&to, 1, (long)&from, 1, 0) == 1 ? 0 : -EFAULT;
+}
+
+static uint64_t get64(unsigned long argument, uint32_t offset)
+{
+	uint64_t value;
+
+	memcpy(&value, (char *)argument + offset, sizeof(value));
+	return value;
+}
+
 static long container_ioctl(unsigned long request, unsigned long argument)
 {
 	switch (request) {
@@ -128,9 +146,10 @@ static long container_ioctl(unsigned long request, unsigned long argument)
 	case 0x3b65: /* CHECK_EXTENSION */
 		return argument == 1 || argument == 3;
 	case 0x3b66: /* SET_IOMMU */
-	case 0x3b71: /* MAP_DMA */
 	case 0x3b75: /* DIRTY_PAGES */
 		return 0;
+	case 0x3b71: /* MAP_DMA */
+		return pin(get64(argument, 8));
 	case 0x3b72: /* UNMAP_DMA */
 		return 0;
 	case 0x3b70: /* GET_INFO */
@@ -147,6 +166,12 @@ static long iommufd_ioctl(unsigned long request, unsigned long argument)
 	switch (request) {
 	case 0x3b81: /* IOAS_ALLOC */
 		put32(argument, 8, 7);
+		return 0;
+	case 0x3b85: /* IOAS_MAP: says where */
+		if (pin(get64(argument, 16)))
+			return -EFAULT;
+		if (!(get32(argument, 4) & 1))
+			put64(argument, 32, 0x4000);
 		return 0;
 	case 0x3b84: /* IOVA_RANGES: two of them */
 		if (get32(argument, 8) < 2) {
@@ -186,8 +211,9 @@ long standin_ioctl(int fd, enum vfiotape_object_kind kind, unsigned long request
 	case VFIOTAPE_OBJECT_MIGRATION:
 		return request == 0x3b79 ? 0 : -ENOTTY;
 	case VFIOTAPE_OBJECT_LYON_DEVICE:
-	case VFIOTAPE_OBJECT_KVM_VM:
 		return 0;
+	case VFIOTAPE_OBJECT_KVM_VM: /* KVM_SET_USER_MEMORY_REGION */
+		return request == 0x4020ae46 ? pin(get64(argument, 24)) : 0;
 	case VFIOTAPE_OBJECT_KVM:
 		return request == 0xae01 ? make("vfiotape-standin-kvm-vm") : -ENOTTY;
 	default:

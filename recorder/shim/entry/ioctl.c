@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "../core/fault_safe.h"
 #include "../core/ioctl_arguments.h"
 #include "../core/standin.h"
 #include "calls.h"
@@ -22,18 +23,21 @@ ALWAYS_INLINE int perform(union object_entry entry, int fd, unsigned long reques
 #endif
 }
 
+#define REACHABLE_MAX 160
+
 /*
  * Requests that hand an address range to the kernel: when the driver maps a watched BAR for DMA (peer to peer) or into a
- * VM, the kernel is to find the real mapping there. Returns the argument, or that of a copy in `room`.
+ * VM, the kernel is to find the real mapping there, recorded or not. Returns the argument, or that of a copy in `room`.
  */
-static unsigned long reachable(const struct ioctl_call *call, unsigned long argument, unsigned char room[160])
+static unsigned long reachable(const struct ioctl_shape *shape, unsigned long argument,
+			       unsigned char room[REACHABLE_MAX])
 {
-	uint32_t place;
+	uint32_t place, length = shape->size;
 	uint64_t address;
 
-	if (likely(!watcher_watching()) || call->in_length > 160)
+	if (likely(!watcher_watching()))
 		return argument;
-	switch ((enum ioctl_action)call->shape->action) {
+	switch ((enum ioctl_action)shape->action) {
 	case ACTION_MAP_DMA:
 		place = 8;
 		break;
@@ -49,21 +53,26 @@ static unsigned long reachable(const struct ioctl_call *call, unsigned long argu
 	default:
 		return argument;
 	}
-	if (call->in_length < place + sizeof(address) || call->in_length < call->shape->size)
+	/* A longer structure of a newer kernel's is copied whole: it looks whether the rest is zero. */
+	if (shape->form == IOCTL_SIZED && fault_safe_copy(room, argument, 4) == 4) {
+		memcpy(&length, room, 4);
+		length = length < shape->size ? shape->size : length;
+	}
+	if (length > REACHABLE_MAX || length < place + sizeof(address) ||
+	    fault_safe_copy(room, argument, length) < length)
 		return argument;
-	memcpy(&address, call->in + place, sizeof(address));
+	memcpy(&address, room + place, sizeof(address));
 	if (!mmio_is_watched(address, 1))
 		return argument;
 	address = mmio_translate(address, 1);
-	memcpy(room, call->in, call->in_length);
 	memcpy(room + place, &address, sizeof(address));
 	return (unsigned long)room;
 }
 
 /* What the kernel answered in the copy, but for the address that was put there. */
-static void hand_back(const struct ioctl_call *call, unsigned long argument, const unsigned char *room)
+static void hand_back(const struct ioctl_shape *shape, unsigned long argument, const unsigned char *room)
 {
-	if (call->shape->action == ACTION_IOAS_MAP) /* iova@32 */
+	if (shape->action == ACTION_IOAS_MAP) /* iova@32 */
 		memcpy((char *)argument + 32, room + 32, 8);
 }
 
@@ -73,14 +82,21 @@ int recorded_ioctl(union object_entry entry, int fd, unsigned long request, unsi
 	struct ring_thread *ring = ring_enter();
 	struct ring_inflight saved;
 	struct ioctl_call call;
-	unsigned char room[160];
+	unsigned char room[REACHABLE_MAX];
 	struct ring_event event;
 	unsigned long where;
 	long outcome;
 	int result;
 
-	if (unlikely(!ring))
-		return perform(entry, fd, request, argument, how);
+	if (unlikely(!ring)) {
+		const struct ioctl_shape *shape = ioctl_shape_of(entry.fd.kind, (uint32_t)request);
+
+		where = reachable(shape, argument, room);
+		result = perform(entry, fd, request, where, how);
+		if (where != argument && result >= 0)
+			hand_back(shape, argument, room);
+		return result;
+	}
 	ioctl_capture_before(&call, ring, entry.fd.kind, entry.fd.object, request, argument);
 	event = (struct ring_event){
 		.entered = shim_clock(),
@@ -93,7 +109,7 @@ int recorded_ioctl(union object_entry entry, int fd, unsigned long request, unsi
 		.flags = how.flags,
 	};
 	ring_inflight_begin(ring, &saved, &event);
-	where = reachable(&call, argument, room);
+	where = reachable(call.shape, argument, room);
 	result = perform(entry, fd, request, where, how);
 	event.left = shim_clock();
 	ring_inflight_end(ring, &saved);
@@ -101,7 +117,7 @@ int recorded_ioctl(union object_entry entry, int fd, unsigned long request, unsi
 	event.error = result < 0 ? errno : 0;
 	outcome = result < 0 ? -(long)event.error : result;
 	if (unlikely(where != argument) && result >= 0)
-		hand_back(&call, argument, room);
+		hand_back(call.shape, argument, room);
 	ioctl_capture_after(&call, outcome);
 	ioctl_take_effect(&call, outcome);
 	if (call.count)

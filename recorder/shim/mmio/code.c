@@ -244,6 +244,8 @@ void mmio_code_forget(uint64_t address, size_t length)
 			mmio_unpatch(site, MMIO_REASON_REPLACED);
 		if (gone)
 			site->trampoline = 0;
+		if (site->copy && site->copy < end && site->copy + STUB_BYTES > address)
+			__atomic_store_n(&site->copy, 0, __ATOMIC_RELEASE);
 	}
 	/* The pages stay known: have_page would find them, so they are made unusable instead. */
 	for (uint32_t i = 0; i < STUBS; i++)

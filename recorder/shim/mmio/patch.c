@@ -43,7 +43,10 @@ bool mmio_write_jump(struct mmio_site *site, const uint8_t *bytes, size_t length
 
 	if (!mmio_code_write(at, "\xcc", 1))
 		return false;
-	mmio_code_sync();
+	if (!mmio_code_sync()) {
+		mmio_code_write(at, site->insn.bytes, 1);
+		return false;
+	}
 	mmio_code_write(at + 1, bytes + 1, length - 1);
 	mmio_code_sync();
 	copy_bytes(site->patched, site->insn.bytes, 16);
@@ -150,10 +153,11 @@ void mmio_patch_site(struct mmio_site *site)
 {
 	enum mmio_reason reason = mmio_mode == VFIOTAPE_MMIO_PATCH ? MMIO_REASON_NONE : MMIO_REASON_MODE;
 
-	if (!reason && !mmio_can_sync())
-		reason = MMIO_REASON_NO_MEMBARRIER;
 	if (!reason)
 		reason = mmio_code_patchable(site->address, site->insn.length);
+	/* Asked each time: a driver may have put itself behind a seccomp filter meanwhile. */
+	if (!reason && !(mmio_can_sync() && mmio_code_sync()))
+		reason = MMIO_REASON_NO_MEMBARRIER;
 	if (!reason) {
 		if (patch_under(site)) {
 			set_tier(site, MMIO_TIER_PATCH, MMIO_REASON_NONE);

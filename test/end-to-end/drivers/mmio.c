@@ -6,7 +6,9 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/kvm.h>
+#include <linux/seccomp.h>
 #include <linux/vfio.h>
 #include <poll.h>
 #include <pthread.h>
@@ -14,11 +16,13 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
@@ -561,6 +565,120 @@ static void small_stacks(void)
 	count += 4 * 30 * 9;
 }
 
+/* The driver takes memory that happens to hold the watcher's code, by MAP_FIXED. */
+static void taken_code(void)
+{
+	char line[512];
+	int taken = 0;
+	FILE *maps;
+
+	open_device();
+	for (int round = 0; round < 3; round++) {
+		touch(2);
+		locked_add(bar + 0x600, 1);
+		fill(bar + 0x700, 1, 2);
+		CHECK(translate(bar + 0x700, 0) == 1);
+		count += 4;
+		maps = fopen("/proc/self/maps", "r");
+		CHECK(maps);
+		while (fgets(line, sizeof(line), maps)) {
+			unsigned long from, to, inode;
+			char access[5], path[256] = "";
+
+			CHECK(sscanf(line, "%lx-%lx %4s %*s %*s %lu %255s", &from, &to, access, &inode, path) >= 4);
+			if (strcmp(access, "r-xp") || inode || *path)
+				continue;
+			CHECK(mmap((void *)from, to - from, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+				   -1, 0) == (void *)from);
+			memset((void *)from, 0xcc, to - from);
+			taken++;
+		}
+		fclose(maps);
+	}
+	CHECK(taken || !getenv("LD_PRELOAD"));
+	touch(2);
+	CHECK(*(const volatile uint32_t *)(file + 0x600) == 3);
+}
+
+FRESH_STORE(7)
+
+/* Its own text, made writable, read, and rewritten. */
+static void rewritten(void)
+{
+	uint8_t *code = (uint8_t *)fresh_store7, before[16];
+	uint8_t *page = (uint8_t *)((uintptr_t)code & ~4095ul);
+
+	open_device();
+	memcpy(before, code, sizeof(before));
+	for (uint32_t round = 1; round < 4; round++) {
+		fresh_store7(bar, round);
+		fresh_store7(bar, round);
+		CHECK(mprotect(page, 8192, PROT_READ | PROT_WRITE | PROT_EXEC) == 0);
+		CHECK(!memcmp(code, before, sizeof(before)));
+		code[0] = 0xc3; /* ret */
+		fresh_store7(bar, 99);
+		CHECK(*(const volatile uint32_t *)(file + 28) == round);
+		code[0] = before[0];
+		CHECK(mprotect(page, 8192, PROT_READ | PROT_EXEC) == 0);
+		count += 2;
+	}
+}
+
+FRESH_STORE(8)
+
+/* From here on the driver may not do what the watcher needs in order to change code. */
+static void confined(void)
+{
+	struct sock_filter rules[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = 4, .filter = rules };
+
+	open_device();
+	touch(2);
+	CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+	for (uint32_t i = 0; i < 10; i++)
+		fresh_store8(bar, i);
+	count += 10;
+	touch(2);
+}
+
+struct ioas_map { /* linux/iommufd.h: struct iommu_ioas_map */
+	uint32_t size, flags, ioas_id, reserved;
+	uint64_t user_va, length, iova;
+};
+
+/* A BAR is mapped for another device's DMA, and into a guest. */
+static void handed_over(void)
+{
+	int container = memfd_create("vfiotape-standin-container", 0), iommufd = memfd_create("vfiotape-standin-iommufd", 0);
+	int kvm = memfd_create("vfiotape-standin-kvm", 0), vm;
+	struct vfio_iommu_type1_dma_map map = { .argsz = sizeof(map), .flags = VFIO_DMA_MAP_FLAG_READ, .size = 4096 };
+	struct ioas_map ioas = { .size = sizeof(ioas), .length = 4096 };
+	struct kvm_userspace_memory_region slot = { .memory_size = 4096 };
+	void *closed = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	open_device();
+	touch(2);
+	vm = ioctl(kvm, KVM_CREATE_VM, 0);
+	CHECK(container >= 0 && iommufd >= 0 && vm >= 0);
+	map.vaddr = (uint64_t)closed;
+	CHECK(ioctl(container, VFIO_IOMMU_MAP_DMA, &map) == -1 && errno == EFAULT);
+	map.vaddr = (uint64_t)bar + 0x1000;
+	CHECK(ioctl(container, VFIO_IOMMU_MAP_DMA, &map) == 0 && map.vaddr == (uint64_t)bar + 0x1000);
+	ioas.user_va = (uint64_t)bar + 0x2000;
+	CHECK(ioctl(iommufd, _IO(VFIO_TYPE, 0x85), &ioas) == 0);
+	CHECK(ioas.user_va == (uint64_t)bar + 0x2000 && ioas.iova == 0x4000);
+	slot.userspace_addr = (uint64_t)closed;
+	CHECK(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &slot) == -1 && errno == EFAULT);
+	slot.userspace_addr = (uint64_t)bar + 0x3000;
+	CHECK(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &slot) == 0);
+	touch(2);
+}
+
 /* A thread that was made by hand, on the parent's thread-local storage. */
 static volatile int bare_done;
 
@@ -715,7 +833,8 @@ static const struct {
 	{ "exec", own_exec },         { "mappings", mappings },     { "libraries", libraries },     { "generated", generated },
 	{ "monitor", monitor },       { "threads-2", two_threads }, { "threads-4", four_threads },  { "bare-thread", bare },
 	{ "nested", nested },         { "masks", masks },           { "filtered", filtered },       { "bytes", bytes },
-	{ "small-stacks", small_stacks },
+	{ "small-stacks", small_stacks }, { "taken-code", taken_code }, { "rewritten", rewritten },
+	{ "confined", confined },     { "handed-over", handed_over },
 };
 
 int main(int argc, char **argv)
