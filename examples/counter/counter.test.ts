@@ -17,6 +17,7 @@ test('counts, interrupts at ten, forgets at reset', () => {
     message: () => messages++,
     intx: () => undefined,
     defer: (work) => work(),
+    removed: () => undefined,
   };
   // Memory and bus mastering; one MSI vector.
   fn.configWrite(0x04, 2, 0x0006);

@@ -71,6 +71,8 @@ export interface Device {
   reset(): void;
   /** A configuration write was done: for registers in vendor capabilities and gaps that do something. */
   configWritten?(offset: number, width: Width, value: number): void;
+  /** Whether registers of its own lie in [from, to) of a BAR; a device that doesn't say has none beside MSI-X's. */
+  usesRegisters?(bar: number, from: number, to: number): boolean;
   /** The function is gone from the machine: release files and timers. */
   close?(): void;
 }

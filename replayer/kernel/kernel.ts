@@ -3,36 +3,25 @@
  * A Linux kernel's VFIO in process: opens, ioctls, reads, writes and mappings of the VFIO interfaces, answered as the
  * real one answers them. Whoever calls it brings the processes (memory, descriptors, eventfds) and the devices.
  */
-import type { DmaWindow } from '../devices/device.js';
-import { PciFunction } from '../devices/pci/function.js';
-import { Container } from './container/container.js';
 import { Deferred } from './deferred.js';
-import { EINVAL, ENODEV, ENOENT, ESPIPE } from './errno.js';
+import { EINVAL, ESPIPE } from './errno.js';
 import type { BusWatch } from './iommu/bus-watch.js';
-import { DmaPort } from './iommu/dma.js';
 import { FaultLog, type IommuFault } from './iommu/faults.js';
-import { IommuGroup } from './iommu/group.js';
-import { IOMMU_HARDWARE } from './iommu/hardware.js';
-import { InterruptRemapping } from './iommu/interrupts.js';
 import { LockedMemory } from './iommu/locked-memory.js';
 import { type AddressSpace, DMA_READ, DMA_WRITE } from './iommu/mappings.js';
-import { iommufdIoctl } from './iommufd/commands.js';
-import { Iommufd } from './iommufd/iommufd.js';
-import { PciBus } from './pci/bus.js';
-import { InterruptLine } from './pci/interrupt-line.js';
-import { Messages } from './pci/messages.js';
-import { PciDevice } from './pci/pci-device.js';
-import type { Call, Mapping, Memory, MmapRequest, OpenFile, Process } from './process.js';
-import { type DeviceSlot, parseBdf, placeDevices, ResourceAllocator } from './topology.js';
-import { DEFAULT_VARIANT, type KernelVariant } from './variant.js';
-import { DeviceFile } from './vfio/device-file.js';
-import { GROUP_FILES, VfioGroup } from './vfio/group.js';
-import { DeviceSet } from './vfio/hot-reset.js';
-import { VfioDevice } from './vfio/vfio-device.js';
-import { VfioPci } from './vfio/vfio-pci.js';
+import { Lyon2010 } from './lyon2010/lyon2010.js';
+import { buildMachine } from './machine.js';
+import type { PciDevice } from './pci/pci-device.js';
+import type { Call, KernelInterface, Mapping, Memory, MmapRequest, OpenFile, Process } from './process.js';
+import type { DeviceSlot } from './topology.js';
+import { DEFAULT_VARIANT, type KernelAbi, type KernelVariant } from './variant.js';
+import { Vfio } from './vfio/vfio.js';
+import type { VfioDevice } from './vfio/vfio-device.js';
 
 export interface KernelOptions {
   readonly variant?: KernelVariant;
+  /** Today's VFIO unless said otherwise. */
+  readonly abi?: KernelAbi;
   readonly devices: readonly DeviceSlot[];
   /** Called at each IOMMU fault. */
   readonly onFault?: (fault: IommuFault) => void;
@@ -41,51 +30,67 @@ export interface KernelOptions {
 }
 
 const PAGE = 4096n;
-const CDEV_PATH = /^\/dev\/vfio\/devices\/vfio(\d+)$/;
-const GROUP_PATH = /^\/dev\/vfio\/(noiommu-)?(\d+)$/;
 
 export class SimulatedKernel {
   readonly variant: KernelVariant;
   readonly faults: FaultLog;
+  /** The functions that belong to VFIO, in the order of their addresses. */
+  readonly functions: readonly PciDevice[];
+  /** Today's VFIO's; none with the interface of 2010. */
   readonly devices: readonly VfioDevice[];
+  readonly lyon: Lyon2010 | undefined;
   readonly locked = new LockedMemory();
   /** Who sees what the devices do. */
   watch: BusWatch | undefined;
-  readonly #groups = new Map<number, VfioGroup>();
+  readonly #interface: KernelInterface;
   readonly #deferred: Deferred;
   readonly #processes = new Set<WeakRef<Process>>();
   readonly #seen = new WeakSet<Process>();
 
-  constructor({ variant = DEFAULT_VARIANT, devices, onFault, schedule = setImmediate }: KernelOptions) {
+  constructor({
+    variant = DEFAULT_VARIANT,
+    abi = 'modern',
+    devices,
+    onFault,
+    schedule = setImmediate,
+  }: KernelOptions) {
     this.variant = variant;
     this.faults = new FaultLog(onFault);
     this.#deferred = new Deferred(schedule);
-    this.devices = this.#build(devices);
+    const { faults } = this;
+    const functions = buildMachine(devices, {
+      variant,
+      faults,
+      deferred: this.#deferred,
+      watch: () => this.watch,
+      removed: (pci) => this.lyon?.remove(pci.name),
+    });
+    this.functions = functions.filter(({ bound }) => bound).map(({ pci }) => pci);
+    if (abi === 'lyon2010') {
+      this.lyon = new Lyon2010(functions, variant, this.locked);
+      this.devices = [];
+      this.#interface = this.lyon;
+    } else {
+      const vfio = new Vfio(functions, variant, this.locked, () => this.#physical());
+      this.lyon = undefined;
+      this.devices = vfio.devices;
+      this.#interface = vfio;
+    }
+  }
+
+  get abi(): KernelAbi {
+    return this.lyon === undefined ? 'modern' : 'lyon2010';
   }
 
   /** Device nodes, as /dev has them. */
   get nodes(): readonly string[] {
-    const groups = [...this.#groups.values()].map(
-      ({ iommuGroup, isNoiommu }) => `/dev/vfio/${isNoiommu ? 'noiommu-' : ''}${iommuGroup.id}`,
-    );
-    const cdevs = this.#hasCdevs ? this.devices.map(({ index }) => `/dev/vfio/devices/vfio${index}`) : [];
-    return ['/dev/vfio/vfio', ...(this.variant.version === '6.1' ? [] : ['/dev/iommu']), ...groups, ...cdevs];
+    return this.#interface.nodes;
   }
 
   /** open(2): the file, or a negative errno. */
   open(process: Process, path: string): OpenFile | number {
     this.#remember(process);
-    if (path === '/dev/vfio/vfio') {
-      return new Container(this.variant, this.locked, () => this.#physical());
-    }
-    if (path === '/dev/iommu' && this.variant.version !== '6.1')
-      return new Iommufd(this.variant, this.locked, iommufdIoctl);
-    const cdev = CDEV_PATH.exec(path);
-    if (cdev !== null && this.#hasCdevs) return this.#openCdev(Number(cdev[1]));
-    const group = GROUP_PATH.exec(path);
-    const found = group === null ? undefined : this.#groups.get(Number(group[2]));
-    if (found === undefined || found.isNoiommu !== (group?.[1] !== undefined)) return -ENOENT;
-    return found.devices.length === 0 ? -ENODEV : found.open(process);
+    return this.#interface.open(process, path);
   }
 
   /** ioctl(2); `memory` may be the caller's with the argument already fetched. */
@@ -146,64 +151,9 @@ export class SimulatedKernel {
     return this.devices.find(({ name }) => name === bdf)?.core.interrupts.signalRequest() ?? false;
   }
 
-  get #hasCdevs(): boolean {
-    return this.variant.version !== '6.1' && this.variant.iommu !== 'none';
-  }
-
-  #openCdev(index: number): OpenFile | number {
-    const device = this.devices.find((one) => one.index === index);
-    const group = device === undefined ? undefined : this.#groups.get(device.groupId);
-    if (device === undefined || group === undefined) return -ENOENT;
-    return new DeviceFile(device, group, GROUP_FILES);
-  }
-
-  #build(slots: readonly DeviceSlot[]): readonly VfioDevice[] {
-    const placed = placeDevices(slots);
-    const hardware = IOMMU_HARDWARE[this.variant.iommu];
-    const remapping = new InterruptRemapping();
-    const allocator = new ResourceAllocator();
-    const buses = new Map<number, PciBus>();
-    const sets = new Map<PciBus, DeviceSet>();
-    const devices: VfioDevice[] = [];
-    placed.forEach(({ device, bdf, group: groupId, bound }, i) => {
-      const address = parseBdf(bdf);
-      const fn = new PciFunction(device, slots[i]?.vpd);
-      const pci = new PciDevice(bdf, address, fn, allocator.place(fn.pci));
-      const messages = new Messages(pci, remapping, hardware?.isolatedMsi ?? false);
-      const line = new InterruptLine();
-      const bus = getOrAdd(buses, address.bus, () => new PciBus(address.bus, address.bus === 0));
-      bus.members.push({ pci, messages });
-      const shared = placed.some((one) => one.group === groupId && !one.bound);
-      const group = getOrAdd(
-        this.#groups,
-        groupId,
-        () => new VfioGroup(new IommuGroup(groupId, hardware, shared), this.variant.version),
-      );
-      const port = new DmaPort(bdf, group.iommuGroup, this.faults, remapping, pci, () => this.watch);
-      fn.upstream = {
-        dmaRead: (iova, into) => port.read(iova, into),
-        dmaWrite: (iova, from) => port.write(iova, from),
-        get windows() {
-          return windowsOf(group.iommuGroup.domain);
-        },
-        message: (kind, vector, to, data) => {
-          this.watch?.interrupt(bdf, kind, vector, true);
-          port.message(to, data);
-        },
-        intx: (asserted) => {
-          this.watch?.interrupt(bdf, 'intx', 0, asserted);
-          line.setLevel(asserted);
-        },
-        defer: (work) => this.#deferred.add(work),
-      };
-      if (!bound) return;
-      const core = new VfioPci(pci, bus, messages, line, this.variant.version);
-      const set = bus.isRoot || pci.isVirtual ? new DeviceSet() : getOrAdd(sets, bus, () => new DeviceSet());
-      const vfio = new VfioDevice(core, group.iommuGroup, set, devices.length);
-      group.devices.push(vfio);
-      devices.push(vfio);
-    });
-    return devices;
+  /** What a process had at [start, end) is there no more: it unmapped it, or put something else in its place. */
+  memoryGone(process: Process, start: bigint, end: bigint): void {
+    this.#interface.memoryGone?.(process, start, end);
   }
 
   #remember(process: Process): void {
@@ -229,19 +179,4 @@ export class SimulatedKernel {
       },
     };
   }
-}
-
-function windowsOf(space: AddressSpace | undefined): readonly DmaWindow[] {
-  return [...(space?.mappings ?? [])]
-    .filter(({ device }) => !device)
-    .sort((a, b) => a.sequence - b.sequence)
-    .map(({ start, last }) => ({ iova: start, size: last - start + 1n }));
-}
-
-function getOrAdd<K, V>(map: Map<K, V>, key: K, make: () => V): V {
-  const found = map.get(key);
-  if (found !== undefined) return found;
-  const made = make();
-  map.set(key, made);
-  return made;
 }

@@ -51,6 +51,8 @@ export interface MmapRequest {
   readonly offset: bigint;
   readonly length: bigint;
   readonly shared: boolean;
+  /** PROT_WRITE, which is taken for granted when nothing is said. */
+  readonly writable?: boolean;
 }
 
 /** A mapped region. Loads and stores come back here; undefined and false mean SIGBUS. */
@@ -116,6 +118,14 @@ export abstract class OpenFile {
   }
 
   protected released(): void {}
+}
+
+/** What of VFIO a kernel offers: its device nodes. */
+export interface KernelInterface {
+  readonly nodes: readonly string[];
+  /** open(2): the file, or a negative errno. */
+  open(process: Process, path: string): OpenFile | number;
+  memoryGone?(process: Process, start: bigint, end: bigint): void;
 }
 
 export function isEventfd(file: OpenFile | Eventfd | 'other'): file is Eventfd {

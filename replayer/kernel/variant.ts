@@ -3,6 +3,8 @@
 import { UserError } from '../../abi/user-error.js';
 
 export type KernelVersion = '6.12' | '6.1';
+/** Which of VFIO's interfaces drivers find. */
+export type KernelAbi = 'modern' | 'lyon2010';
 export type IommuKind = 'intel' | 'amd' | 'virtio' | 'none';
 
 export interface KernelVariant {

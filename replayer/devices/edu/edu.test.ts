@@ -23,6 +23,7 @@ function machine(msi = true) {
     message: (_kind, _vector, _address, data) => sent.push(data),
     intx: (asserted) => sent.push(asserted ? 1 : -1),
     defer: (one) => work.push(one),
+    removed: () => {},
   };
   fn.upstream = upstream;
   fn.configWrite(4, 2, 0x0006);

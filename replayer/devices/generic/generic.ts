@@ -56,6 +56,13 @@ export class Generic implements Device {
     this.reset();
   }
 
+  usesRegisters(bar: number, from: number, to: number): boolean {
+    const { registers = [], triggers = [] } = this.#options;
+    const within = (place: { readonly bar: number; readonly offset: number }, width: number) =>
+      place.bar === bar && place.offset < to && place.offset + width > from;
+    return registers.some((one) => within(one, one.width)) || triggers.some((one) => within(one, 1));
+  }
+
   attach(host: Host): void {
     this.#host = host;
   }

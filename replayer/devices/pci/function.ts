@@ -28,6 +28,8 @@ export interface Upstream {
   /** The level of INTx as it leaves the function, DisINTx already applied. */
   intx(asserted: boolean): void;
   defer(work: () => void): void;
+  /** The function was pulled out. */
+  removed(): void;
 }
 
 const D3HOT = 3;
@@ -45,6 +47,7 @@ const noMachine: Upstream = {
   message: () => {},
   intx: () => {},
   defer: (work) => work(),
+  removed: () => {},
 };
 
 export class PciFunction implements Host {
@@ -265,6 +268,7 @@ export class PciFunction implements Host {
     this.#life++;
     this.upstream.intx(false);
     this.device.close?.();
+    this.upstream.removed();
   }
 
   #driveIntx(): void {

@@ -6,6 +6,7 @@ import type { Width } from '../../devices/device.js';
 import type { VirtualConfig } from '../config/virtual-config.js';
 import { EFAULT, EINVAL, EIO, ENOMEM } from '../errno.js';
 import { capabilityChain, type InfoCapability } from '../info-capabilities.js';
+import { loadBar, pieceWidth, storeBar, transferPiece } from '../pci/bar-access.js';
 import { type PciDevice, ROM_RESOURCE } from '../pci/pci-device.js';
 import type { Call, Mapping, MmapRequest, OpenFile } from '../process.js';
 import { bytesOut, endOf, structIn, structOut } from '../user-memory.js';
@@ -168,8 +169,7 @@ export class Regions {
       }
       if (!resource.io && !this.config.memoryEnabled) return -EIO;
       const width = pieceWidth(at, fillable, this.widest);
-      if (write) this.pci.fn.barWrite(bar, at, width, littleEndian(bytes, done, width));
-      else putLittleEndian(bytes, done, width, this.pci.fn.barRead(bar, at, width));
+      transferPiece(this.pci.fn, bar, at, bytes, done, width, write);
       done += width;
     }
     return done;
@@ -193,43 +193,12 @@ export class Regions {
   }
 
   #load(bar: number, at: number, width: Width): bigint | undefined {
-    if (this.#faults()) return undefined;
-    if (at % width === 0) return this.#loadAligned(bar, at, width);
-    let value = 0n;
-    for (let i = width - 1; i >= 0; i--) value = (value << 8n) | this.#loadAligned(bar, at + i, 1);
-    return value;
-  }
-
-  #loadAligned(bar: number, at: number, width: Width): bigint {
-    const size = this.pci.resources[bar]?.size ?? 0;
-    // The rest of a page that the BAR does not fill.
-    if (at + width > size) return (1n << BigInt(8 * width)) - 1n;
-    return this.pci.fn.barRead(bar, at, width);
+    return this.#faults() ? undefined : loadBar(this.pci.fn, bar, at, width);
   }
 
   #store(bar: number, at: number, width: Width, value: bigint): boolean {
     if (this.#faults()) return false;
-    const size = this.pci.resources[bar]?.size ?? 0;
-    if (at + width > size) return true;
-    if (at % width === 0) this.pci.fn.barWrite(bar, at, width, value);
-    else
-      for (let i = 0; i < width; i++) this.pci.fn.barWrite(bar, at + i, 1, (value >> BigInt(8 * i)) & 0xffn);
+    storeBar(this.pci.fn, bar, at, width, value);
     return true;
   }
-}
-
-function pieceWidth(at: number, count: number, widest: Width): Width {
-  if (count >= 8 && at % 8 === 0 && widest === 8) return 8;
-  if (count >= 4 && at % 4 === 0) return 4;
-  return count >= 2 && at % 2 === 0 ? 2 : 1;
-}
-
-function littleEndian(bytes: Uint8Array, at: number, width: Width): bigint {
-  let value = 0n;
-  for (let i = width - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[at + i] as number);
-  return value;
-}
-
-function putLittleEndian(bytes: Uint8Array, at: number, width: Width, value: bigint): void {
-  for (let i = 0; i < width; i++) bytes[at + i] = Number((value >> BigInt(8 * i)) & 0xffn);
 }
