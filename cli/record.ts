@@ -90,6 +90,7 @@ export const verb = defineVerb({
     if (simulator === undefined) return summarize(await recordDriver(options));
     const simulated = {
       environment: simulator.environment,
+      dialect: simulator.abi,
       ...(args.dma === 'content' && {
         devices: (session: string, ring: number) => simulator.recordDevices(session, ring),
       }),

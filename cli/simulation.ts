@@ -17,7 +17,11 @@ export const simulationOptions = {
     describe:
       'the simulated kernel and its machine: version=6.12|6.1,iommu=intel|amd|virtio|none,unsafe-interrupts=on|off,noiommu=on|off',
   },
-  abi: { type: 'string', hidden: true, describe: 'modern; the interface of 2010 is not there yet' },
+  abi: {
+    type: 'string',
+    describe:
+      'which VFIO the simulated kernel has: modern (the default), or lyon2010, the first one, with /dev/vfioN',
+  },
 } as const;
 
 interface SimulationArguments {
@@ -31,22 +35,20 @@ export async function simulate(
   verb: string,
   { sim, 'sim-kernel': variant, abi }: SimulationArguments,
 ): Promise<Simulator | undefined> {
-  if (abi !== undefined && abi !== 'modern') {
+  if (abi !== undefined && abi !== 'modern' && abi !== 'lyon2010')
     throw new UserError(
-      abi === 'lyon2010'
-        ? `${verb}: --abi lyon2010 is not there yet; drivers of today's VFIO need no --abi`
-        : `${verb}: --abi ${abi}: no such interface; there is modern, which is the default`,
+      `${verb}: --abi ${abi}: no such interface; there are modern, which is the default, and lyon2010`,
     );
-  }
   if (sim.length === 0) {
-    if (variant !== undefined) throw new UserError(`${verb}: --sim-kernel goes with --sim`);
+    const alone = variant !== undefined ? '--sim-kernel' : abi !== undefined ? '--abi' : undefined;
+    if (alone !== undefined) throw new UserError(`${verb}: ${alone} goes with --sim`);
     return undefined;
   }
   const missing = whyNoMmio();
   if (missing !== undefined) throw new UserError(`${verb}: --sim needs to see loads and stores: ${missing}`);
   // Only now: who records hardware doesn't wait for a kernel to be read in.
   const { startSimulator } = await import('../replayer/simulator/simulator.js');
-  return await startSimulator(sim, variant ?? '');
+  return await startSimulator(sim, variant ?? '', abi);
 }
 
 export function reportSimulation(report: SimulatorReport, say: (line: string) => void): void {

@@ -113,7 +113,10 @@ enum vfiotape_sim_type {
 	VFIOTAPE_SIM_PWRITE = 10, /* offset       count            0            0               the bytes    as WRITE */
 	/* The shim has reserved the addresses already; on an errno it gives them up. Several mappings may lie side by side. */
 	VFIOTAPE_SIM_MMAP = 11,   /* address      length           offset       prot | flags << 32  -        mapping id (from 1) or errno; a region index, b offset in the region */
-	/* Whatever of the process's mappings lies in the range is gone; parts of one may stay. file: 0 */
+	/*
+	 * Whatever of the process's mappings lies in the range is gone; parts of one may stay. file: 0. Also for other memory,
+	 * once a 2010 device has mapped some for DMA.
+	 */
 	VFIOTAPE_SIM_MUNMAP = 12, /* address      length           0            0               -            0 */
 	/* What was mapped at a..a+b is at c..c+b now, what was mapped there is gone. The ids stay. file: 0 */
 	VFIOTAPE_SIM_MOVED = 13,  /* address      length           new address  0               -            0 */

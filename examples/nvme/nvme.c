@@ -5,9 +5,10 @@
  *
  *	nvme 0000:00:04.0               through the group and a type 1 container (every kernel with VFIO)
  *	nvme --cdev 0000:00:04.0        through /dev/vfio/devices/vfioN and iommufd (Linux 6.8 and later, if configured)
+ *	nvme --lyon2010 0000:00:04.0    through /dev/vfioN, the interface of 2010 (simulated: vfiotape run --abi lyon2010)
  *	nvme --irq msix 0000:00:04.0    waits for interrupts instead of polling the completion queues
  *
- * Sections named below are those of the NVM Express Base Specification 1.4. VFIO's part is in vfio.c.
+ * Sections named below are those of the NVM Express Base Specification 1.4. VFIO's part is in vfio.c and lyon2010.c.
  */
 #include "vfio.h"
 
@@ -416,14 +417,17 @@ static void shut_down(void)
 
 int main(int argc, char **argv)
 {
-	bool cdev = false, interrupts = false, usable = true;
+	enum vfio_dialect dialect = VFIO_GROUP;
+	bool interrupts = false, usable = true;
 	uint32_t class, limit, block_bytes, bytes;
 	int next = 1;
 	bool same;
 
 	for (; next < argc - 1 && usable; next++) {
 		if (strcmp(argv[next], "--cdev") == 0) {
-			cdev = true;
+			dialect = VFIO_CDEV;
+		} else if (strcmp(argv[next], "--lyon2010") == 0) {
+			dialect = VFIO_LYON2010;
 		} else if (strcmp(argv[next], "--irq") == 0 && next + 1 < argc - 1) {
 			interrupts = strcmp(argv[++next], "msix") == 0;
 			usable = interrupts || strcmp(argv[next], "polled") == 0;
@@ -432,10 +436,10 @@ int main(int argc, char **argv)
 		}
 	}
 	if (!usable || next != argc - 1 || argv[next][0] == '-') {
-		fprintf(stderr, "usage: nvme [--cdev] [--irq polled|msix] DDDD:BB:DD.F\n");
+		fprintf(stderr, "usage: nvme [--cdev | --lyon2010] [--irq polled|msix] DDDD:BB:DD.F\n");
 		return 2;
 	}
-	vfio_open(&nvme.vfio, argv[next], cdev);
+	vfio_open(&nvme.vfio, argv[next], dialect);
 	check(vfio_read_config(&nvme.vfio, PCI_CLASS, &class, sizeof(class)), "read the device's class");
 	errno = ENODEV;
 	check(class >> 8 == PCI_CLASS_NVME, "drive this device: its class is not that of an NVMe controller");

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* VFIO: Documentation/driver-api/vfio.rst and include/uapi/linux/vfio.h, iommufd.h of Linux. */
+/* Today's VFIO (that of 2010 is in lyon2010.c): Documentation/driver-api/vfio.rst and include/uapi/linux/vfio.h, iommufd.h of Linux. */
 #include "vfio.h"
+
+#include "lyon2010.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -135,13 +137,18 @@ static void open_by_node(struct vfio *vfio, const char *bdf)
 	check(ioctl(vfio->device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach) == 0, "attach the device to the address space");
 }
 
-void vfio_open(struct vfio *vfio, const char *bdf, bool cdev)
+void vfio_open(struct vfio *vfio, const char *bdf, enum vfio_dialect dialect)
 {
 	struct vfio_device_info info = { .argsz = sizeof(info) };
 	struct vfio_region_info config = { .argsz = sizeof(config), .index = VFIO_PCI_CONFIG_REGION_INDEX };
 	struct vfio_irq_info msix = { .argsz = sizeof(msix), .index = VFIO_PCI_MSIX_IRQ_INDEX };
 
-	if (cdev)
+	vfio->dialect = dialect;
+	if (dialect == VFIO_LYON2010) {
+		lyon_open(vfio, bdf);
+		return;
+	}
+	if (dialect == VFIO_CDEV)
 		open_by_node(vfio, bdf);
 	else
 		open_by_group(vfio, bdf);
@@ -184,6 +191,10 @@ void vfio_map_bar(struct vfio *vfio, size_t bytes)
 {
 	struct vfio_region_info bar = { .argsz = sizeof(bar), .index = VFIO_PCI_BAR0_REGION_INDEX };
 
+	if (vfio->dialect == VFIO_LYON2010) {
+		lyon_map_bar(vfio, bytes);
+		return;
+	}
 	check(ioctl(vfio->device, VFIO_DEVICE_GET_REGION_INFO, &bar) == 0, "find BAR 0");
 	errno = ENOTSUP;
 	check((bar.flags & VFIO_REGION_INFO_FLAG_MMAP) && bar.size >= bytes, "map BAR 0: VFIO does not offer it");
@@ -234,7 +245,9 @@ void vfio_map_memory(struct vfio *vfio, size_t bytes)
 	vfio->memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	check(vfio->memory != MAP_FAILED, "allocate memory");
 	vfio->memory_bytes = bytes;
-	if (vfio->group < 0) {
+	if (vfio->dialect == VFIO_LYON2010) {
+		lyon_map_memory(vfio, bytes);
+	} else if (vfio->dialect == VFIO_CDEV) {
 		/* Without IOMMU_IOAS_MAP_FIXED_IOVA the kernel chooses the address. */
 		struct ioas_map map = {
 			.size = sizeof(map),
@@ -261,7 +274,9 @@ void vfio_map_memory(struct vfio *vfio, size_t bytes)
 
 void vfio_unmap_memory(struct vfio *vfio)
 {
-	if (vfio->group < 0) {
+	if (vfio->dialect == VFIO_LYON2010) {
+		lyon_unmap_memory(vfio);
+	} else if (vfio->dialect == VFIO_CDEV) {
 		struct ioas_unmap unmap = {
 			.size = sizeof(unmap), .ioas_id = vfio->ioas, .iova = vfio->iova, .length = vfio->memory_bytes
 		};
@@ -278,8 +293,13 @@ void vfio_unmap_memory(struct vfio *vfio)
 void vfio_set_msix(const struct vfio *vfio, const int *eventfds, unsigned int count)
 {
 	const size_t bytes = sizeof(struct vfio_irq_set) + count * sizeof(__s32);
-	struct vfio_irq_set *set = calloc(1, bytes);
+	struct vfio_irq_set *set;
 
+	if (vfio->dialect == VFIO_LYON2010) {
+		lyon_set_msix(vfio, eventfds, count);
+		return;
+	}
+	set = calloc(1, bytes);
 	check(set != NULL, "allocate memory");
 	set->argsz = (__u32)bytes;
 	set->flags = (count == 0 ? VFIO_IRQ_SET_DATA_NONE : VFIO_IRQ_SET_DATA_EVENTFD) | VFIO_IRQ_SET_ACTION_TRIGGER;

@@ -9,9 +9,17 @@
 
 #define PAGE_BYTES 4096u
 
+/* The three ways to a device. */
+enum vfio_dialect {
+	VFIO_GROUP,    /* a group and a type 1 container: every kernel with VFIO since 2012 */
+	VFIO_CDEV,     /* a device node and an iommufd: Linux 6.8 and later, if configured */
+	VFIO_LYON2010, /* /dev/vfioN: the first VFIO, which no kernel of Linux ever had */
+};
+
 struct vfio {
-	int container; /* or iommufd */
-	int group;     /* -1 with a device node */
+	enum vfio_dialect dialect;
+	int container; /* or iommufd, or uiommu */
+	int group;     /* -1 where there is none */
 	int device;
 	uint32_t ioas;
 	uint64_t config_offset; /* of the config region in the device's file */
@@ -29,7 +37,7 @@ struct vfio {
 /* Prints what can't be done, with errno's text, and exits. */
 void check(bool good, const char *what);
 
-void vfio_open(struct vfio *vfio, const char *bdf, bool cdev);
+void vfio_open(struct vfio *vfio, const char *bdf, enum vfio_dialect dialect);
 void vfio_close(struct vfio *vfio);
 
 bool vfio_read_config(const struct vfio *vfio, unsigned int offset, void *value, unsigned int bytes);

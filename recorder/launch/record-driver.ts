@@ -52,6 +52,8 @@ export interface RecordOptions {
    * devices' own. Everything is then stamped by CLOCK_MONOTONIC, which that other writer has, too.
    */
   readonly devices?: (directory: string, ring: number) => Promise<void>;
+  /** Which VFIO the driver finds: `modern` unless said otherwise, `lyon2010`. */
+  readonly dialect?: string;
   /** Another build of the shim than the installed one: a test's. */
   readonly library?: string;
   /** One line for the user, at once. */
@@ -161,7 +163,7 @@ class Recording {
       openFiles: callersOpenFiles(),
     };
     this.modes = {
-      dialect: 'modern',
+      dialect: options.dialect ?? 'modern',
       mmio: options.mmio,
       whenFull: options.whenFull,
       dma: withDevices ? 'content' : 'off',

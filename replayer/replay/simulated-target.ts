@@ -188,6 +188,6 @@ export class SimulatedTarget implements Target {
 
   end(): void {
     this.#process.exit();
-    for (const device of this.#kernel.devices) device.core.pci.fn.device.close?.();
+    for (const { fn } of this.#kernel.functions) fn.device.close?.();
   }
 }

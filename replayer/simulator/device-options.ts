@@ -6,6 +6,7 @@ import { Edu } from '../devices/edu/edu.js';
 import { Nvme } from '../devices/nvme/nvme.js';
 import { FileStorage, MemoryStorage } from '../devices/nvme/storage.js';
 import { type DeviceSlot, parseBdf } from '../kernel/topology.js';
+import type { KernelAbi } from '../kernel/variant.js';
 import { readGeneric } from './generic-file.js';
 
 const DEVICES = 'nvme, edu and generic:FILE';
@@ -14,7 +15,7 @@ const SIZE_LEAST = 1 << 20;
 const SIZE_MOST = 2 ** 40;
 
 /** The device with its place; says in one line what is wrong with the text. */
-export function parseDevice(text: string): DeviceSlot {
+export function parseDevice(text: string, abi: KernelAbi = 'modern'): DeviceSlot {
   const colon = text.indexOf(':');
   const kind = colon < 0 ? text : text.slice(0, colon);
   const rest = colon < 0 ? '' : text.slice(colon + 1);
@@ -22,7 +23,7 @@ export function parseDevice(text: string): DeviceSlot {
     case 'nvme':
       return nvme(text, parseOptions(text, rest, ['file', 'size', 'bdf']));
     case 'edu':
-      return { device: new Edu(), ...place(text, parseOptions(text, rest, ['bdf'])) };
+      return { device: edu(abi), ...place(text, parseOptions(text, rest, ['bdf'])) };
     case 'generic': {
       const [file = '', ...others] = rest.split(',');
       if (file === '')
@@ -36,6 +37,11 @@ export function parseDevice(text: string): DeviceSlot {
         throw new UserError(`--sim ${text}: a trace can't take a device's place yet; there are ${DEVICES}`);
       throw new UserError(`--sim ${text === '' ? "''" : text}: no such device; there are ${DEVICES}`);
   }
+}
+
+/** QEMU's edu can't be reset, and the VFIO of 2010 opens nothing that it can't reset: there the kernel knows a way. */
+function edu(abi: KernelAbi): Edu {
+  return new Edu({ specificReset: abi === 'lyon2010' });
 }
 
 function nvme(text: string, options: ReadonlyMap<string, string>): DeviceSlot {

@@ -43,6 +43,8 @@ export interface NodeNumber {
 export function nodeNumber(path: string): NodeNumber {
   if (path === '/dev/vfio/vfio') return { major: 10, minor: 196 };
   if (path === '/dev/iommu') return { major: 10, minor: 228 };
+  // MISC_DYNAMIC_MINOR: from 63 downwards.
+  if (path === '/dev/uiommu') return { major: 10, minor: 63 };
   const minor = Number(/(\d+)$/.exec(path)?.[1] ?? 0);
   return { major: path.startsWith('/dev/vfio/devices/') ? SIM_MAJOR_CDEV : SIM_MAJOR_GROUP, minor };
 }

@@ -22,6 +22,7 @@ interface Connection {
   inode: bigint | undefined;
 }
 
+const PROT_WRITE = 0x2n;
 const MAP_TYPE = 0x0f;
 const MAP_SHARED = 0x01;
 const MAP_SHARED_VALIDATE = 0x03;
@@ -286,6 +287,8 @@ export class SimulatorServer {
         return this.#mmap(process, request);
       case SimType.MUNMAP:
         this.#unmap(process, a, a + b);
+        this.kernel.memoryGone(process, a, a + b);
+        this.afterChange();
         return { result: 0 };
       case SimType.MOVED: {
         const moved = intersect(process.ranges, a, a + b).map((range) => ({
@@ -327,7 +330,8 @@ export class SimulatorServer {
     if (found === undefined) return { result: -EBADF };
     const kind = Number((d >> 32n) & BigInt(MAP_TYPE));
     const shared = kind === MAP_SHARED || kind === MAP_SHARED_VALIDATE;
-    const mapping = this.kernel.mmap(found, { offset: c, length: b, shared });
+    const writable = (d & PROT_WRITE) !== 0n;
+    const mapping = this.kernel.mmap(found, { offset: c, length: b, shared, writable });
     if (typeof mapping === 'number') return { result: mapping };
     const id = ++this.#lastMapping;
     this.#mappings.set(id, mapping);

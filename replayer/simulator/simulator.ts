@@ -2,9 +2,10 @@
 /** A simulated machine for a driver to be run on: `record --sim` and `run --sim`. */
 import { rmSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
+import { UserError } from '../../abi/user-error.js';
 import { SIM_VARIABLE } from '../../abi/wire/sim.js';
-import { placeDevices } from '../kernel/topology.js';
-import { parseVariant } from '../kernel/variant.js';
+import { SimulatedKernel } from '../kernel/kernel.js';
+import { type KernelAbi, parseVariant } from '../kernel/variant.js';
 import { parseDevice } from './device-options.js';
 import { makeDirectory } from './directory.js';
 
@@ -14,6 +15,7 @@ export interface SimulatorStart {
   readonly devices: readonly string[];
   /** As `--sim-kernel` has it; '' for the default. */
   readonly variant: string;
+  readonly abi: KernelAbi;
 }
 
 /** What its thread is told. */
@@ -33,6 +35,7 @@ export interface SimulatorReport {
 
 export interface Simulator {
   readonly directory: string;
+  readonly abi: KernelAbi;
   /** What the driver needs in its environment. */
   readonly environment: Readonly<Record<string, string>>;
   /** From now on what the devices do is recorded in this ring of the session. */
@@ -42,13 +45,14 @@ export interface Simulator {
 }
 
 /** Errors in `devices` and `variant` are the user's, and thrown before anything is started. */
-export async function startSimulator(devices: readonly string[], variant: string): Promise<Simulator> {
-  parseVariant(variant);
-  const slots = devices.map(parseDevice);
-  placeDevices(slots);
-  for (const { device } of slots) device.close?.();
+export async function startSimulator(
+  devices: readonly string[],
+  variant: string,
+  abi: KernelAbi = 'modern',
+): Promise<Simulator> {
+  tryOut(devices, variant, abi);
   const directory = makeDirectory();
-  const start: SimulatorStart = { directory, devices, variant };
+  const start: SimulatorStart = { directory, devices, variant, abi };
   const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: start });
   const failed = new Promise<never>((_, reject) => worker.once('error', reject));
   failed.catch(() => undefined);
@@ -56,6 +60,7 @@ export async function startSimulator(devices: readonly string[], variant: string
   const ask = (order: SimulatorOrder): void => worker.postMessage(order);
   return {
     directory,
+    abi,
     environment: { [SIM_VARIABLE]: directory },
     async recordDevices(session, ring) {
       const ready = new Promise<void>((resolve) => worker.once('message', () => resolve()));
@@ -73,4 +78,22 @@ export async function startSimulator(devices: readonly string[], variant: string
       }
     },
   };
+}
+
+/** A machine that is thrown away at once. */
+function tryOut(devices: readonly string[], variant: string, abi: KernelAbi): void {
+  const parsed = parseVariant(variant);
+  if (abi === 'lyon2010' && (parsed.noiommu || /\bversion=/.test(variant)))
+    throw new UserError('--sim-kernel: --abi lyon2010 has its own version, and needs an IOMMU');
+  const slots = devices.map((text) => parseDevice(text, abi));
+  try {
+    const { lyon } = new SimulatedKernel({ variant: parsed, abi, devices: slots });
+    const [refused] = lyon?.refused ?? [];
+    if (refused !== undefined)
+      throw new UserError(
+        `--abi lyon2010: ${refused.name} is not well-behaved, and VFIO refused it in 2010: ${refused.reason}`,
+      );
+  } finally {
+    for (const { device } of slots) device.close?.();
+  }
 }

@@ -12,10 +12,14 @@ import { SimulatorServer } from './server.js';
 import type { SimulatorOrder, SimulatorReport, SimulatorStart } from './simulator.js';
 import { layOutTree } from './tree.js';
 
-const { directory, devices, variant } = workerData as SimulatorStart;
+const { directory, devices, variant, abi } = workerData as SimulatorStart;
 const IDLE_POLL_MS = 20;
 
-const kernel = new SimulatedKernel({ variant: parseVariant(variant), devices: devices.map(parseDevice) });
+const kernel = new SimulatedKernel({
+  variant: parseVariant(variant),
+  abi,
+  devices: devices.map((text) => parseDevice(text, abi)),
+});
 const server = new SimulatorServer(kernel, layOutTree(join(directory, SIM_ROOT), kernel));
 await server.listen(join(directory, SIM_SOCKET));
 parentPort?.postMessage('ready');
@@ -28,7 +32,7 @@ function stop(): void {
       return;
     }
     server.close();
-    for (const device of kernel.devices) device.core.pci.fn.device.close?.();
+    for (const { fn } of kernel.functions) fn.device.close?.();
     const report: SimulatorReport = {
       faults: kernel.faults.count,
       firstFaults: kernel.faults.first.slice(0, 4).map(faultText),

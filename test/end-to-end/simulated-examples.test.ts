@@ -32,6 +32,11 @@ const CASES: readonly Case[] = [
       says: NVME_SAYS,
     })),
   ),
+  ...['polled', 'msix'].map((irq) => ({
+    title: `examples/nvme --lyon2010 --irq ${irq}`,
+    words: ['--sim', 'nvme', '--abi', 'lyon2010', '--', nvme, '--lyon2010', '--irq', irq, BDF],
+    says: NVME_SAYS,
+  })),
   ...[[], ['--cdev']].map((by) => ({
     title: `examples/edu ${by.join(' ')}`.trimEnd(),
     words: ['--sim', 'edu', '--', edu, ...by, BDF],

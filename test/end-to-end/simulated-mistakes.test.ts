@@ -33,8 +33,12 @@ const SIMULATION: readonly (readonly [readonly string[], RegExp])[] = [
   [['--sim', 'nvme', '--sim-kernel', 'noiommu=maybe'], /'noiommu=maybe' should be one of on, off/],
   [['--sim', 'nvme', '--sim-kernel', '6.1', '--sim-kernel', '6.1'], /--sim-kernel is given 2 times/],
   [['--sim-kernel', 'version=6.1'], /--sim-kernel goes with --sim/],
-  [['--sim', 'nvme', '--abi', 'lyon2010'], /--abi lyon2010 is not there yet/],
-  [['--sim', 'nvme', '--abi', 'modren'], /--abi modren: no such interface; there is modern/],
+  [['--abi', 'lyon2010'], /--abi goes with --sim/],
+  [['--sim', 'nvme', '--abi', 'lyon2010', '--sim-kernel', 'version=6.1'], /lyon2010 has its own version/],
+  [
+    ['--sim', 'nvme', '--abi', 'modren'],
+    /--abi modren: no such interface; there are modern, .* and lyon2010/,
+  ],
   [['--simm', 'nvme'], /unknown argument: simm/],
 ];
 

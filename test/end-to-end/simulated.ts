@@ -32,9 +32,11 @@ export function buildExample(name: string, out: string): string {
 export function buildSimulated(out: string): string {
   const program = join(out, 'simulated');
   const flags = ['-std=gnu11', '-O1', '-g', '-Wall', '-Wextra', '-D_GNU_SOURCE', '-pthread'];
-  const sources = ['test/end-to-end/drivers/simulated.c', 'examples/nvme/vfio.c'].map((file) =>
-    join(root, file),
-  );
+  const sources = [
+    'test/end-to-end/drivers/simulated.c',
+    'examples/nvme/vfio.c',
+    'examples/nvme/lyon2010.c',
+  ].map((file) => join(root, file));
   execFileSync(process.env['CC'] ?? 'cc', [...flags, '-o', program, ...sources]);
   return program;
 }

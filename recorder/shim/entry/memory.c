@@ -81,7 +81,7 @@ static bool maps_device(union object_entry entry)
 	}
 }
 
-void *any_mmap(void *address, size_t length, int prot, int flags, int fd, off64_t offset, struct call_origin how)
+static void *map(void *address, size_t length, int prot, int flags, int fd, off64_t offset, struct call_origin how)
 {
 	union object_entry entry = { .word = 0 };
 	bool device;
@@ -116,6 +116,21 @@ void *any_mmap(void *address, size_t length, int prot, int flags, int fd, off64_
 	return (void *)LIBC_RESULT(result);
 }
 
+void *any_mmap(void *address, size_t length, int prot, int flags, int fd, off64_t offset, struct call_origin how)
+{
+	union object_entry entry = { .word = 0 };
+	void *result = map(address, length, prot, flags, fd, offset, how);
+
+	if (likely(!sim_watches_memory || !(flags & MAP_FIXED) || result == MAP_FAILED))
+		return result;
+	/* What lay there is gone; a device's region has been told of already. */
+	if (!(flags & MAP_ANONYMOUS))
+		entry = object_of(fd);
+	if (!(entry.fd.flags & OBJECT_SIMULATED))
+		sim_memory_gone(address, length);
+	return result;
+}
+
 EXPORT void *mmap64(void *address, size_t length, int prot, int flags, int fd, off64_t offset)
 {
 	return any_mmap(address, length, prot, flags, fd, offset, ORIGIN);
@@ -124,7 +139,7 @@ EXPORT void *mmap64(void *address, size_t length, int prot, int flags, int fd, o
 EXPORT void *mmap(void *address, size_t length, int prot, int flags, int fd, off_t offset)
 	__attribute__((alias("mmap64")));
 
-int any_munmap(void *address, size_t length, struct call_origin how)
+static int unmap(void *address, size_t length, struct call_origin how)
 {
 	long result;
 
@@ -144,12 +159,21 @@ int any_munmap(void *address, size_t length, struct call_origin how)
 	return (int)LIBC_RESULT(result);
 }
 
+int any_munmap(void *address, size_t length, struct call_origin how)
+{
+	int result = unmap(address, length, how);
+
+	if (!result)
+		sim_memory_gone(address, length);
+	return result;
+}
+
 EXPORT int munmap(void *address, size_t length)
 {
 	return any_munmap(address, length, ORIGIN);
 }
 
-void *any_mremap(void *address, size_t length, size_t new_length, int flags, void *wanted, struct call_origin how)
+static void *remap(void *address, size_t length, size_t new_length, int flags, void *wanted, struct call_origin how)
 {
 	bool fixed = flags & MREMAP_FIXED;
 	bool watched = watcher_watching() && (mmio_touches((uint64_t)address, length ? length : 1) ||
@@ -176,6 +200,23 @@ void *any_mremap(void *address, size_t length, size_t new_length, int flags, voi
 		record_memory(&event, result, &segment);
 	}
 	return (void *)LIBC_RESULT(result);
+}
+
+void *any_mremap(void *address, size_t length, size_t new_length, int flags, void *wanted, struct call_origin how)
+{
+	void *result = remap(address, length, new_length, flags, wanted, how);
+
+	/* A device's region was told of already. */
+	if (likely(!sim_watches_memory || result == MAP_FAILED || mmio_touches((uint64_t)result, 1)))
+		return result;
+	if (result != address) {
+		sim_memory_gone(address, length);
+		if (flags & MREMAP_FIXED)
+			sim_memory_gone(wanted, new_length);
+	} else if (new_length < length) {
+		sim_memory_gone((char *)address + new_length, length - new_length);
+	}
+	return result;
 }
 
 EXPORT void *mremap(void *address, size_t length, size_t new_length, int flags, ...)

@@ -17,6 +17,15 @@
 #define IOMMU_FAULT_QUEUE_ALLOC_ 0x3b8eul
 #define IOMMU_VEVENTQ_ALLOC_ 0x3b93ul
 
+/* Of 2010. */
+#define LYON_DMA_MAP_IOVA_ 0xc0203b65ul
+#define LYON_EVENTFD_IRQ_ 0x40043b67ul
+#define LYON_EVENTFDS_MSI_ 0x40043b68ul
+#define LYON_EVENTFDS_MSIX_ 0x40043b69ul
+#define LYON_IRQ_EOI_EVENTFD_ 0x40043b6eul
+
+uint32_t sim_watches_memory;
+
 /* Requests that make a descriptor: a connection is there for it before the request is made. */
 static bool makes_descriptor(enum vfiotape_object_kind kind, unsigned long request)
 {
@@ -41,7 +50,8 @@ static bool names_eventfds(enum vfiotape_object_kind kind, unsigned long request
 		return request == VFIO_DEVICE_SET_IRQS_ || request == VFIO_DEVICE_IOEVENTFD_ ||
 		       (request == VFIO_DEVICE_FEATURE_ && length >= 8 && argument[4] == LOW_POWER_ENTRY_WITH_WAKEUP);
 	case VFIOTAPE_OBJECT_LYON_DEVICE:
-		return true;
+		return request == LYON_EVENTFD_IRQ_ || request == LYON_EVENTFDS_MSI_ ||
+		       request == LYON_EVENTFDS_MSIX_ || request == LYON_IRQ_EOI_EVENTFD_;
 	default:
 		return false;
 	}
@@ -123,6 +133,8 @@ long sim_ioctl(union object_entry entry, int fd, unsigned long request, unsigned
 	copied = take_copies(&call);
 	settle_spare(&call, spare, call.fd >= 0 || copied == -EFAULT);
 	sim_end(&call);
+	if (entry.fd.kind == VFIOTAPE_OBJECT_LYON_DEVICE && request == LYON_DMA_MAP_IOVA_ && !result)
+		sim_watches_memory = 1;
 	return copied < 0 ? copied : result;
 }
 

@@ -52,6 +52,16 @@ long sim_vector(int fd, const struct iovec *pieces, long count, int64_t offset, 
 long sim_mmap(uint64_t inode, uint64_t address, size_t length, uint64_t offset, int prot, int flags, uint32_t *region,
 	      uint64_t *region_offset);
 void sim_unmapped(uint64_t address, size_t length);
+/*
+ * Set by the first DMA mapping of a 2010 device: that kernel hears of all memory that goes (its MMU notifier), and takes
+ * mappings of it down.
+ */
+extern uint32_t sim_watches_memory;
+ALWAYS_INLINE void sim_memory_gone(const void *address, size_t length)
+{
+	if (unlikely(sim_watches_memory) && length)
+		sim_unmapped((uint64_t)address, length);
+}
 void sim_moved(uint64_t address, size_t length, uint64_t to);
 /* One access of 1, 2, 4 or 8 bytes that doesn't cross 8. False: the device refused it. */
 bool sim_load(uint64_t mapping, uint64_t offset, unsigned int width, uint64_t *value);

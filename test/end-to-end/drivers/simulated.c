@@ -301,7 +301,7 @@ int main(int argc, char **argv)
 		return 2;
 	if (!strcmp(mode, "hidden"))
 		check(prctl(PR_SET_DUMPABLE, 0) == 0, "hide its memory");
-	vfio_open(&edu, argv[2], false);
+	vfio_open(&edu, argv[2], VFIO_GROUP);
 	vfio_map_bar(&edu, PAGE_BYTES);
 	if (!strcmp(mode, "threads"))
 		threads();

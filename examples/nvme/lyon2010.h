@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The same as vfio.h, of the first VFIO: /dev/vfioN and /dev/uiommu, 2010. vfio.c leads here. */
+#ifndef NVME_LYON2010_H
+#define NVME_LYON2010_H
+
+#include "vfio.h"
+
+void lyon_open(struct vfio *vfio, const char *bdf);
+void lyon_map_bar(struct vfio *vfio, size_t bytes);
+void lyon_map_memory(struct vfio *vfio, size_t bytes);
+void lyon_unmap_memory(struct vfio *vfio);
+void lyon_set_msix(const struct vfio *vfio, const int *eventfds, unsigned int count);
+
+#endif
