@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ioctlsNamed } from '../abi/ioctls.js';
 import { encode, type Layout, type PartialValues } from '../abi/layout.js';
+import { lyonRegionOffset } from '../abi/lyon2010/regions.js';
 import { ATTACH_IOMMUFD_PT, BIND_IOMMUFD } from '../abi/vfio/device.js';
 import { DEVICE_INFO } from '../abi/vfio/device-info.js';
 import { DEVICE_FEATURE } from '../abi/vfio/feature.js';
@@ -367,6 +368,12 @@ export class RecordedSession {
     return this.open(ObjectKind.CDEV, '/dev/vfio/devices/vfio0', { device });
   }
 
+  /** A device of the interface of 2010. */
+  openLyon(definition: Partial<Omit<DeviceDefinition, 'id'>> = {}): Opened {
+    const device = this.#device({ ...NVME_DEVICE, ...definition });
+    return this.open(ObjectKind.LYON_DEVICE, '/dev/vfio0', { device });
+  }
+
   bind(device: Opened, iommufd: Opened, errno = 0): this {
     const request = { argsz: 16, iommufd: iommufd.fd };
     return this.struct(
@@ -612,7 +619,7 @@ export class RecordedSession {
       object,
       fd,
       op: width,
-      offset: defaultRegionOffset(region) + BigInt(offset),
+      offset: this.#regionOffset(object, region) + BigInt(offset),
       value: bytes === undefined ? BigInt(value as number) : firstBytes(bytes),
       result: errno === 0 ? BigInt(width) : -1n,
       errno,
@@ -682,12 +689,17 @@ export class RecordedSession {
       object,
       fd,
       op: protection | (flags << 8),
-      offset: defaultRegionOffset(region) + offset,
+      offset: this.#regionOffset(object, region) + offset,
       value: length,
       result: errno === 0 ? address : -1n,
       errno,
     });
     return address;
+  }
+
+  #regionOffset(object: number, region: number): bigint {
+    const lyon = this.#objects[object - 1]?.kind === ObjectKind.LYON_DEVICE;
+    return lyon ? lyonRegionOffset(region) : defaultRegionOffset(region);
   }
 
   #address(length: bigint): bigint {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** One open of a device, from its descriptor's birth to its last close: what is known of its condition. */
 import { decode, readU32 } from '../../abi/layout.js';
+import { LYON_FD, lyonDescriptors } from '../../abi/lyon2010/ioctls.js';
 import { LYON_DEVICE } from '../../abi/object-kinds.js';
 import { DEVICE_INFO } from '../../abi/vfio/device-info.js';
 import { DEVICE_FEATURE } from '../../abi/vfio/feature.js';
@@ -162,6 +163,15 @@ export class DeviceLife {
       case 'VFIO_DEVICE_FEATURE':
         this.#feature(step.before, moment);
         break;
+      case 'VFIO_EVENTFD_IRQ':
+        this.#switchInterrupts('intx', (decode(LYON_FD, step.before).fd ?? -1) >= 0, moment);
+        break;
+      case 'VFIO_EVENTFDS_MSI':
+        this.#switchInterrupts('msi', lyonDescriptors(step.before).length > 0, moment);
+        break;
+      case 'VFIO_EVENTFDS_MSIX':
+        this.#switchInterrupts('msix', lyonDescriptors(step.before).length > 0, moment);
+        break;
       default:
         break;
     }
@@ -171,15 +181,20 @@ export class DeviceLife {
     const { flags = 0, index = 0, count = 0 } = decode(IRQ_SET, bytes);
     const type = INTERRUPT_INDEXES[index];
     if (type === undefined || (flags & IRQ_SET_ACTION_TRIGGER) === 0) return;
-    if (count === 0) {
-      if (this.interrupts !== type) return;
-      this.interrupts = 'none';
-      this.interruptsSince = undefined;
-    } else if ((flags & IRQ_SET_DATA_EVENTFD) !== 0 && this.interrupts !== type) {
+    if (count === 0) this.#switchInterrupts(type, false, moment);
+    else if ((flags & IRQ_SET_DATA_EVENTFD) !== 0) this.#switchInterrupts(type, true, moment);
+  }
+
+  #switchInterrupts(type: (typeof INTERRUPT_INDEXES)[number], on: boolean, moment: Moment): void {
+    if (on === (this.interrupts === type)) return;
+    if (on) {
       this.interrupts = type;
       this.interruptsSince = moment;
       if (type === 'intx') this.intxSince = moment;
-    } else return;
+    } else {
+      this.interrupts = 'none';
+      this.interruptsSince = undefined;
+    }
     this.epoch++;
   }
 

@@ -28,6 +28,14 @@ test('CFG-001: a BAR that is moved', async () => {
   assert.deepEqual(await judge(CFG_001, s), ['fail', `warning 0x10 another value @${at}`]);
 });
 
+test('CFG-001: BARs that are looked at, and the registers beside them', async () => {
+  const { s, device } = nvme();
+  s.configRead(device, 0x10, 4, 0xfebf_0004)
+    .configWrite(device, 0x0c, 1, 0x10)
+    .configWrite(device, 0x3c, 1, 11);
+  assert.deepEqual(await judge(CFG_001, s), ['pass']);
+});
+
 test('CFG-001: sizing and restoring are notes, a monitor is not asked', async () => {
   const { s, device } = nvme();
   const at = s.next;
