@@ -56,6 +56,13 @@ export function ioctlsNamed(name: string): readonly { readonly kind: number; rea
   return found;
 }
 
+/** The number of an ioctl by its name in C, whichever kind of file has it. */
+export function requestNumber(name: string): number {
+  const [found] = ioctlsNamed(name);
+  if (found === undefined) throw new Error(`no ioctl is named ${name}`);
+  return found.request;
+}
+
 /** All names, for messages that suggest one. */
 export function ioctlNames(): readonly string[] {
   return [...new Set(Object.values(IOCTLS_BY_KIND).flatMap((list) => list.map(({ name }) => name)))].sort();

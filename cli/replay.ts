@@ -1,21 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { createInterface } from 'node:readline';
 import { escapeText } from '../abi/text.js';
 import { UserError } from '../abi/user-error.js';
-import type { Divergence, ReplayReport } from '../replayer/replay/divergence.js';
+import type { ReplayReport } from '../replayer/replay/divergence.js';
+import { driveReplay } from '../replayer/replay/drive.js';
+import type { Guard } from '../replayer/replay/guard.js';
+import { adaptTarget } from '../replayer/replay/interfaces/adapt.js';
 import { Masks, parseMasks } from '../replayer/replay/masks.js';
 import { Replay } from '../replayer/replay/replay.js';
+import { STEP_HELP, Stepper } from '../replayer/replay/stepper.js';
 import type { Target } from '../replayer/replay/target.js';
-import { durationText } from '../session/describe/time.js';
+import { compileFilter } from '../session/filter/compile.js';
+import type { Trace } from '../traces/reader.js';
 import { ExitStatus } from './exit-status.js';
 import { reportDamages, withWholeTrace } from './input.js';
 import { print } from './output.js';
+import { reportJson, reportText } from './replay-report.js';
 import { defineVerb } from './verb.js';
 
-const DIVERGENCES_SHOWN = 50;
+/** Of hardware; a simulated device does at once what it does. */
+const PATIENCE_NS = 1_000_000_000;
+const STOPPING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 export const verb = defineVerb({
-  usage: 'replay --on sim:DEVICE [OPTIONS] TRACE',
+  usage: 'replay --on hardware:BDF|sim:DEVICE [OPTIONS] TRACE',
   summary:
     'Reissues a recorded session to a device and reports every divergence: values, results, errnos, interrupts. The exit status is 1 when there was one.',
   operands: { least: 1, most: 1 },
@@ -23,7 +33,8 @@ export const verb = defineVerb({
     on: {
       type: 'string',
       demandOption: true,
-      describe: 'sim:DEVICE, a simulated one as --sim of record has it',
+      describe:
+        'hardware:BDF, a device of this machine that VFIO has; or sim:DEVICE, a simulated one as --sim of record has it',
     },
     'sim-kernel': { type: 'string', describe: 'the simulated kernel, as of record' },
     pace: {
@@ -31,56 +42,172 @@ export const verb = defineVerb({
       default: 'fast' as const,
       describe: 'as recorded, or at once',
     },
+    'allow-dma': {
+      type: 'boolean',
+      describe: 'hardware: let the device be a bus master, once all recorded mappings are there',
+    },
+    force: { type: 'boolean', describe: 'hardware: also when the device is another one than the recorded' },
+    'dry-run': { type: 'boolean', describe: 'only print what would be done, and what would be left out' },
     from: {
       type: 'number',
       describe: 'compare from this event on; what comes before is reissued all the same',
     },
     to: { type: 'number', describe: 'the last event to reissue' },
+    until: {
+      type: 'string',
+      describe:
+        'stop after the first event that fits this expression (dump --help); `divergence`: at the first',
+    },
+    step: {
+      type: 'boolean',
+      describe: 'one operation at a time, by commands on standard input (help lists them)',
+    },
     mask: { type: 'string', describe: 'a file of registers that are not compared (docs/replay.md)' },
-    'stop-at-divergence': { type: 'boolean', describe: 'go no further than the first' },
     json: { type: 'boolean', describe: 'one JSON object (docs/replay.md)' },
   },
   examples: [
     ['vfiotape replay --on sim:nvme t.vtape', 'the same drive, simulated'],
-    ['vfiotape replay --on sim:edu --pace recorded t.vtape', 'not faster than the driver was'],
+    ['vfiotape replay --on hardware:0000:01:00.0 --dry-run t.vtape', 'what would be done to this device'],
+    [
+      'vfiotape replay --on hardware:0000:01:00.0 --allow-dma --until divergence t.vtape',
+      'up to where it is otherwise',
+    ],
   ],
-  async run({ operands, on, from, to, pace, mask, json, 'sim-kernel': variant, ...rest }) {
+  async run(args) {
+    const { operands, mask, until, step, json, 'dry-run': dryRun } = args;
+    const path = operands[0] as string;
+    if (step === true && (json === true || path === '-'))
+      throw new UserError('replay: --step takes its commands from standard input, and answers in text');
     const masks = mask === undefined ? new Masks() : parseMasks(readMasks(mask), mask);
-    return await withWholeTrace(operands[0] as string, async (trace) => {
-      const target = await openTarget(on, variant ?? '');
+    const filter = until === undefined || until === 'divergence' ? until : compileFilter(until);
+    return await withWholeTrace(path, async (trace) => {
+      const { target, guard, patienceNs } = await openTarget(trace, masks, args);
+      const adapted = adaptTarget(trace, target);
+      const replay = new Replay(trace, adapted, {
+        masks,
+        pace: dryRun === true ? 'fast' : args.pace,
+        from: dryRun === true ? Number.POSITIVE_INFINITY : (eventNumber('from', args.from) ?? 0),
+        to: (eventNumber('to', args.to) ?? Number.MAX_SAFE_INTEGER - 1) + 1,
+        until: filter,
+        patienceNs,
+        guard,
+        narrate: step === true || dryRun === true,
+      });
+      const ending = endWhateverHappens(replay, adapted);
       try {
-        const replay = new Replay(trace, target, {
-          masks,
-          pace,
-          from: eventNumber('from', from) ?? 0,
-          to: (eventNumber('to', to) ?? Number.MAX_SAFE_INTEGER - 1) + 1,
-          stopAtDivergence: rest['stop-at-divergence'] === true,
-          patienceNs: 0,
-        });
-        const running = replay.run();
-        let step = running.next();
-        while (step.done !== true) step = running.next();
-        const report = step.value;
+        const report =
+          step === true
+            ? await stepThrough(replay, adapted)
+            : await driveReplay(replay, dryRun === true && json !== true ? () => show(replay) : undefined);
         await print(
-          json === true ? `${JSON.stringify(reportJson(report), null, 2)}\n` : reportText(trace.name, report),
+          json === true
+            ? `${JSON.stringify(reportJson(report), null, 2)}\n`
+            : reportText(trace.name, report, dryRun === true),
         );
         reportDamages(trace);
-        return report.divergences.length === 0 ? ExitStatus.OK : ExitStatus.FINDINGS;
+        return ending.status() ?? statusOf(report);
       } finally {
-        target.end();
+        ending.end();
       }
     });
   },
 });
 
-async function openTarget(on: string, variant: string): Promise<Target> {
-  const [kind, ...device] = on.split(':');
-  if (kind === 'hardware')
-    throw new UserError('replay: --on hardware:BDF is not there yet; there is sim:DEVICE');
-  if (kind !== 'sim' || device.length === 0)
-    throw new UserError(`replay: --on '${on}' is not understood; write sim:DEVICE, like sim:nvme`);
+function statusOf({ counts }: ReplayReport): number {
+  return Object.values(counts).every((count) => count === 0) ? ExitStatus.OK : ExitStatus.FINDINGS;
+}
+
+/** The device is reset and let go on every way out: a signal ends the replay, and process.exit is no exception. */
+function endWhateverHappens(replay: Replay, target: Target) {
+  let signalled: number | undefined;
+  let ended = false;
+  const end = () => {
+    if (ended) return;
+    ended = true;
+    target.end();
+  };
+  const handlers = STOPPING.map((name) => {
+    const handler = () => {
+      signalled = 128 + constants.signals[name];
+      replay.stop(`by ${name}, after event ${replay.account.event}`);
+    };
+    process.on(name, handler);
+    return [name, handler] as const;
+  });
+  process.on('exit', end);
+  return {
+    status: () => signalled,
+    end: () => {
+      end();
+      process.off('exit', end);
+      for (const [name, handler] of handlers) process.off(name, handler);
+    },
+  };
+}
+
+async function stepThrough(replay: Replay, target: Target): Promise<ReplayReport> {
+  const stepper = new Stepper(replay, target);
+  const input = createInterface({ input: process.stdin, terminal: false });
+  const prompt = process.stdin.isTTY ? () => print('(vfiotape) ') : async () => undefined;
+  const leave = () => input.close();
+  for (const name of STOPPING) process.once(name, leave);
+  if (process.stdin.isTTY) await print(STEP_HELP);
+  await prompt();
+  for await (const line of input) {
+    await print(stepper.command(line));
+    if (stepper.report !== undefined) break;
+    await prompt();
+  }
+  input.close();
+  for (const name of STOPPING) process.off(name, leave);
+  if (stepper.report === undefined) stepper.leave();
+  return stepper.report as ReplayReport;
+}
+
+async function show({ narrator, account }: Replay): Promise<void> {
+  const notes = account.notes.map((note) => `         ${escapeText(note)}\n`).join('');
+  await print(`${narrator?.line ?? ''}\n${notes}`);
+}
+
+interface OpenedTarget {
+  readonly target: Target;
+  readonly guard: Guard | undefined;
+  readonly patienceNs: number;
+}
+
+async function openTarget(
+  trace: Trace,
+  masks: Masks,
+  args: {
+    readonly on: string;
+    readonly 'sim-kernel': string | undefined;
+    readonly 'allow-dma': boolean | undefined;
+    readonly force: boolean | undefined;
+    readonly 'dry-run': boolean | undefined;
+  },
+): Promise<OpenedTarget> {
+  const [, kind, name = ''] = /^([^:]*):(.+)$/s.exec(args.on) ?? [];
+  const dryRun = args['dry-run'] === true;
+  if (kind === 'hardware') {
+    if (args['sim-kernel'] !== undefined)
+      throw new UserError('replay: --sim-kernel goes with --on sim:DEVICE');
+    const { openHardware } = await import('../replayer/hardware/open-hardware.js');
+    const options = { allowDma: args['allow-dma'] === true, force: args.force === true, dryRun, masks };
+    const { remarks, ...opened } = openHardware(trace, name, options);
+    for (const remark of remarks) process.stderr.write(`vfiotape: ${remark}\n`);
+    return { ...opened, patienceNs: dryRun ? 0 : PATIENCE_NS };
+  }
+  if (kind !== 'sim')
+    throw new UserError(
+      `replay: --on '${escapeText(args.on)}' is not understood; write hardware:BDF or sim:DEVICE, like sim:nvme`,
+    );
+  for (const option of ['allow-dma', 'force'] as const)
+    if (args[option] === true) throw new UserError(`replay: --${option} goes with --on hardware:BDF`);
   const { SimulatedTarget } = await import('../replayer/replay/simulated-target.js');
-  return new SimulatedTarget(device.join(':'), variant);
+  const target = new SimulatedTarget(name, args['sim-kernel'] ?? '');
+  if (!dryRun) return { target, guard: undefined, patienceNs: 0 };
+  const { DryRunTarget } = await import('../replayer/hardware/dry-run.js');
+  return { target: new DryRunTarget(target), guard: undefined, patienceNs: 0 };
 }
 
 function readMasks(path: string): string {
@@ -95,60 +222,4 @@ function eventNumber(name: string, value: number | undefined): number | undefine
   if (value !== undefined && !(Number.isSafeInteger(value) && value >= 0))
     throw new UserError(`replay: --${name} needs the number of an event, from 0`);
   return value;
-}
-
-function total(counts: ReplayReport['counts']): number {
-  return Object.values(counts).reduce((sum, count) => sum + count, 0);
-}
-
-function reportText(name: string, report: ReplayReport): string {
-  const { target, operations, compared, masked, divergences, counts, omissions, stopped, durationNs } =
-    report;
-  const found = total(counts);
-  const kinds = Object.entries(counts).filter(([, count]) => count > 0);
-  const lines = [
-    `${escapeText(name)} on ${escapeText(target)}: ${found === 0 ? 'no divergence' : `${found} divergence${found === 1 ? '' : 's'}`}`,
-    `  ${operations.toLocaleString('en-US')} operations in ${durationText(durationNs)}, ${compared.toLocaleString('en-US')} answers compared${masked > 0 ? `, ${masked} masked` : ''}`,
-    ...(stopped === undefined ? [] : [`  stopped ${stopped}`]),
-    ...omissions.map(
-      ({ reason, count, event }) => `  left out: ${count} × ${escapeText(reason)} (first: event ${event})`,
-    ),
-    ...(kinds.length === 0 ? [] : [`  ${kinds.map(([kind, count]) => `${count} ${kind}`).join(', ')}`]),
-    ...divergences.slice(0, DIVERGENCES_SHOWN).map(line),
-    ...(found > DIVERGENCES_SHOWN
-      ? [`  … and ${found - DIVERGENCES_SHOWN} more (--json has the first 1,000)`]
-      : []),
-  ];
-  return `${lines.join('\n')}\n`;
-}
-
-function line({ event, object, what, recorded, seen, kind }: Divergence): string {
-  return `${String(event).padStart(9)}  ${object}  ${kind}  ${what}: recorded ${recorded}, seen ${seen}`;
-}
-
-function reportJson(report: ReplayReport): Readonly<Record<string, unknown>> {
-  const {
-    target,
-    events,
-    operations,
-    compared,
-    masked,
-    divergences,
-    counts,
-    omissions,
-    stopped,
-    durationNs,
-  } = report;
-  return {
-    target,
-    events,
-    operations,
-    compared,
-    masked,
-    duration_ns: Math.round(durationNs),
-    stopped: stopped ?? null,
-    counts,
-    omissions,
-    divergences,
-  };
 }

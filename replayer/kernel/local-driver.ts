@@ -1,18 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /** System calls of a driver in process, with structures as values. */
 
-import { ioctlsNamed } from '../../abi/ioctls.js';
+import { requestNumber } from '../../abi/ioctls.js';
 import { decode, encode, type Layout, type PartialValues, type Values } from '../../abi/layout.js';
 import { errnoName } from '../../abi/linux/errno.js';
 import type { SimulatedKernel } from './kernel.js';
 import type { LocalProcess } from './local-process.js';
 import { type Mapping, type MmapRequest, OpenFile } from './process.js';
-
-export function requestNumber(name: string): number {
-  const [found] = ioctlsNamed(name);
-  if (found === undefined) throw new Error(`no ioctl is named ${name}`);
-  return found.request;
-}
 
 /** 0, a number, or the errno's name. */
 export function answer(result: number): string {

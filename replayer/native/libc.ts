@@ -36,6 +36,7 @@ export class Libc {
     'int64_t',
   ]);
   readonly #munmap = this.function('munmap', 'int', ['uint64_t', 'size_t']);
+  readonly #mprotect = this.function('mprotect', 'int', ['uint64_t', 'size_t', 'int']);
   readonly #eventfd = this.function('eventfd', 'int', ['uint', 'int']);
   readonly #poll = this.function('poll', 'int', ['void *', 'ulong', 'int']);
 
@@ -91,6 +92,13 @@ export class Libc {
   /** Pages of this process, all zeroes. The address, or a negative errno. */
   allocate(length: bigint): bigint {
     return this.#mapped(length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0n);
+  }
+
+  /** The same, with a part behind it that nobody may touch; munmap takes both. */
+  allocateGuarded(length: bigint, guard: bigint): bigint {
+    const address = this.allocate(length + guard);
+    if (address >= 0n) this.result(this.#mprotect(address + length, guard, 0));
+    return address;
   }
 
   #mapped(length: bigint, protection: number, flags: number, fd: number, offset: bigint): bigint {

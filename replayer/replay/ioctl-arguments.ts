@@ -11,6 +11,7 @@ import {
   IOAS_COPY,
   IOAS_IOVA_RANGES,
   IOAS_MAP,
+  IOAS_MAP_FIXED_IOVA,
   IOAS_UNMAP,
   VFIO_IOAS,
 } from '../../abi/iommufd/ioas.js';
@@ -29,8 +30,8 @@ export interface Remapping {
   /** The target's eventfd of a recorded object. */
   eventfd(object: number): number;
   /** Memory for a recorded DMA mapping. */
-  mapMemory(space: string, iova: bigint, length: bigint): bigint;
-  unmapMemory(space: string, iova: bigint, length: bigint): void;
+  mapMemory(object: number, ioas: number, iova: bigint, length: bigint): bigint;
+  unmapMemory(object: number, ioas: number, iova: bigint, length: bigint): void;
   /** The target's id of a recorded iommufd object. */
   id(iommufd: number, recorded: number): number | undefined;
   learnId(iommufd: number, recorded: number, seen: number): void;
@@ -79,8 +80,6 @@ const setIrqs: Patch = (bytes, remapping, event) => {
   }
   return undefined;
 };
-
-const spaceOf = (event: Event, ioas = 0): string => `${event.object}/${ioas}`;
 
 /** Ids of an iommufd: those that the replay made have other numbers. */
 function ids(layout: Layout, ...names: readonly string[]): Patch {
@@ -142,15 +141,15 @@ const HANDLING: Readonly<Record<string, Handling>> = {
     patch: (bytes, remapping, event) => {
       const { flags = 0, iova = 0n, size = 0n } = decode(DMA_MAP, bytes);
       if ((flags & MAP_VADDR) !== 0) return 'the address of memory that is mapped already';
-      put(DMA_MAP, bytes, { vaddr: remapping.mapMemory(spaceOf(event), iova, size) });
+      put(DMA_MAP, bytes, { vaddr: remapping.mapMemory(event.object, 0, iova, size) });
       return undefined;
     },
   },
   VFIO_IOMMU_UNMAP_DMA: {
     learn: (before, _recorded, _seen, remapping, event) => {
       const { flags = 0, iova = 0n, size = 0n } = decode(DMA_UNMAP, before);
-      if ((flags & UNMAP_ALL) !== 0) remapping.unmapMemory(spaceOf(event), 0n, 1n << 64n);
-      else if ((flags & MAP_VADDR) === 0) remapping.unmapMemory(spaceOf(event), iova, size);
+      if ((flags & UNMAP_ALL) !== 0) remapping.unmapMemory(event.object, 0, 0n, 1n << 64n);
+      else if ((flags & MAP_VADDR) === 0) remapping.unmapMemory(event.object, 0, iova, size);
     },
   },
   IOMMU_IOAS_ALLOC: { learn: learnId(IOAS_ALLOC, 'out_ioas_id'), ignore: ['out_ioas_id'] },
@@ -161,8 +160,12 @@ const HANDLING: Readonly<Record<string, Handling>> = {
   },
   IOMMU_IOAS_MAP: {
     patch: (bytes, remapping, event) => {
-      const { ioas_id = 0, iova = 0n, length = 0n } = decode(IOAS_MAP, bytes);
-      put(IOAS_MAP, bytes, { user_va: remapping.mapMemory(spaceOf(event, ioas_id), iova, length) });
+      const { ioas_id = 0, flags = 0, length = 0n, iova: asked = 0n } = decode(IOAS_MAP, bytes);
+      // Where the kernel chose an IOVA, the device was told that one: here it is asked for.
+      const answer = payloadOf(event, PayloadRole.OUT);
+      const { iova = asked } = answer === undefined || event.errno !== 0 ? {} : decode(IOAS_MAP, answer);
+      const user_va = remapping.mapMemory(event.object, ioas_id, iova, length);
+      put(IOAS_MAP, bytes, { user_va, iova, flags: event.errno === 0 ? flags | IOAS_MAP_FIXED_IOVA : flags });
       return ids(IOAS_MAP, 'ioas_id')(bytes, remapping, event);
     },
   },
@@ -172,7 +175,7 @@ const HANDLING: Readonly<Record<string, Handling>> = {
     patch: ids(IOAS_UNMAP, 'ioas_id'),
     learn: (before, _recorded, _seen, remapping, event) => {
       const { ioas_id = 0, iova = 0n, length = 0n } = decode(IOAS_UNMAP, before);
-      remapping.unmapMemory(spaceOf(event, ioas_id), iova, length);
+      remapping.unmapMemory(event.object, ioas_id, iova, length);
     },
   },
   IOMMU_IOAS_IOVA_RANGES: {

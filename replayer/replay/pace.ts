@@ -3,29 +3,46 @@
 import { wordsNumber } from '../../session/story/row.js';
 import type { EventBatch } from '../../traces/columns.js';
 import type { Trace } from '../../traces/reader.js';
+import { NativeAccess } from '../native/access.js';
 
 export interface Pace {
-  /** `time`: when the recorded event was entered, ns since the start of the recording. */
+  readonly recorded: boolean;
+  /** ns from now until what was recorded at `time` (when it was entered, ns since the start of the recording) is due. */
+  left(time: number): number;
+  /** Returns when it is due. */
   wait(time: number): void;
   waitTicks(batch: EventBatch, row: number, trace: Trace): void;
 }
 
-const FAST: Pace = { wait: () => undefined, waitTicks: () => undefined };
-/** The last of a wait is spent looking at the clock: a sleep ends when the scheduler likes. */
-const SPIN_NS = 200_000;
+const FAST: Pace = {
+  recorded: false,
+  left: () => 0,
+  wait: () => undefined,
+  waitTicks: () => undefined,
+};
 
 class RecordedPace implements Pace {
+  readonly recorded = true;
+  readonly #native = new NativeAccess();
+  readonly #late: ((ns: number) => void) | undefined;
   #base: { readonly recorded: number; readonly here: bigint } | undefined;
-  readonly #sleeper = new Int32Array(new SharedArrayBuffer(4));
+
+  constructor(late?: (ns: number) => void) {
+    this.#late = late;
+  }
+
+  #due(time: number): bigint {
+    this.#base ??= { recorded: time, here: process.hrtime.bigint() };
+    return this.#base.here + BigInt(Math.round(time - this.#base.recorded));
+  }
+
+  left(time: number): number {
+    return Number(this.#due(time) - process.hrtime.bigint());
+  }
 
   wait(time: number): void {
-    this.#base ??= { recorded: time, here: process.hrtime.bigint() };
-    const due = time - this.#base.recorded;
-    for (;;) {
-      const left = due - Number(process.hrtime.bigint() - this.#base.here);
-      if (left <= 0) return;
-      if (left > SPIN_NS) Atomics.wait(this.#sleeper, 0, 0, (left - SPIN_NS) / 1e6);
-    }
+    const late = this.#native.waitUntil(this.#due(time));
+    this.#late?.(late);
   }
 
   waitTicks(batch: EventBatch, row: number, trace: Trace): void {
@@ -33,6 +50,7 @@ class RecordedPace implements Pace {
   }
 }
 
-export function paceOf(pace: 'recorded' | 'fast'): Pace {
-  return pace === 'recorded' ? new RecordedPace() : FAST;
+/** `late`: is told of each operation how late it was, ns. */
+export function paceOf(pace: 'recorded' | 'fast', late?: (ns: number) => void): Pace {
+  return pace === 'recorded' ? new RecordedPace(late) : FAST;
 }

@@ -3,13 +3,7 @@
  * Loads of one register in a row. A driver that waits for a register to change reads it as often as its device was
  * slow: only the values that it went through count, and the last one is waited for.
  */
-export interface LoadPlace {
-  readonly object: number;
-  readonly thread: number;
-  readonly region: number;
-  readonly offset: number;
-  readonly width: number;
-}
+import type { AccessWidth } from './target.js';
 
 export interface Mismatch {
   readonly event: number;
@@ -17,22 +11,36 @@ export interface Mismatch {
   readonly seen: bigint;
 }
 
+/** One object for all runs: nothing is made for a load that is as recorded. */
 export class LoadRun {
+  object = -1;
+  thread = 0;
+  region = 0;
+  offset = 0;
+  width: AccessWidth = 4;
   #recorded: bigint[] = [];
   #seen: bigint[] = [];
   #first: Mismatch | undefined;
 
-  constructor(readonly place: LoadPlace) {}
-
-  is({ object, thread, region, offset, width }: LoadPlace): boolean {
-    const { place } = this;
+  is(object: number, thread: number, region: number, offset: number, width: number): boolean {
     return (
-      place.object === object &&
-      place.thread === thread &&
-      place.region === region &&
-      place.offset === offset &&
-      place.width === width
+      this.offset === offset &&
+      this.object === object &&
+      this.thread === thread &&
+      this.region === region &&
+      this.width === width
     );
+  }
+
+  begin(object: number, thread: number, region: number, offset: number, width: AccessWidth): void {
+    this.object = object;
+    this.thread = thread;
+    this.region = region;
+    this.offset = offset;
+    this.width = width;
+    this.#recorded.length = 0;
+    this.#seen.length = 0;
+    this.#first = undefined;
   }
 
   /** Values without the bits that are not compared. */
@@ -42,16 +50,27 @@ export class LoadRun {
     if (recorded !== seen) this.#first ??= { event, recorded, seen };
   }
 
-  /** Undefined: as recorded. `again` reads the register once more; undefined: it has been waited long enough. */
+  /** Whether a load was otherwise than recorded. */
+  get differs(): boolean {
+    return this.#first !== undefined;
+  }
+
+  /**
+   * The run is over. Undefined: as recorded. `again` reads the register once more; undefined: it has been waited long
+   * enough.
+   */
   end(again: () => bigint | undefined): Mismatch | undefined {
-    if (this.#first === undefined) return undefined;
+    this.object = -1;
+    const first = this.#first;
+    this.#first = undefined;
+    if (first === undefined) return undefined;
     const last = this.#recorded.at(-1);
     while (this.#seen.at(-1) !== last) {
       const value = again();
-      if (value === undefined) return this.#first;
+      if (value === undefined) return first;
       if (this.#seen.at(-1) !== value) this.#seen.push(value);
     }
-    return this.#agree() ? undefined : this.#first;
+    return this.#agree() ? undefined : first;
   }
 
   /** The same values in the same order; the first of them may be missing, where either device was the faster one. */

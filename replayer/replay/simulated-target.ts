@@ -68,7 +68,7 @@ class ReplayProcess implements Process {
 export class SimulatedTarget implements Target {
   readonly label: string;
   readonly bdf: string;
-  readonly groupPath: string;
+  readonly groupPath: string | undefined;
   readonly cdevPath: string | undefined;
   readonly #kernel: SimulatedKernel;
   readonly #process = new ReplayProcess();
@@ -90,7 +90,7 @@ export class SimulatedTarget implements Target {
     this.label = `sim:${device}`;
     this.bdf = placed.name;
     const nodes = this.#kernel.nodes;
-    this.groupPath = nodes.find((node) => /^\/dev\/vfio\/(noiommu-)?\d+$/.test(node)) ?? '/dev/vfio/0';
+    this.groupPath = nodes.find((node) => /^\/dev\/vfio\/(noiommu-)?\d+$/.test(node));
     this.cdevPath = nodes.find((node) => node.startsWith('/dev/vfio/devices/'));
     this.#argument = this.#process.allocate(ARGUMENT_BYTES);
     const { memory } = this.#process;
@@ -176,6 +176,10 @@ export class SimulatedTarget implements Target {
     return {
       fd,
       read: () => eventfd.read(),
+      wait: () => {
+        this.settle();
+        return eventfd.read();
+      },
       write: () => eventfd.write(),
       close: () => this.#process.close(fd),
     };

@@ -3,10 +3,12 @@
  * A machine on which a recorded session is reissued: a simulated one in process, or this one. All calls answer as
  * system calls do: a number, or a negative errno.
  */
+export type AccessWidth = 1 | 2 | 4 | 8;
+
 export interface TargetMapping {
   /** Undefined: SIGBUS. */
-  load(offset: number, width: 1 | 2 | 4 | 8): bigint | undefined;
-  store(offset: number, width: 1 | 2 | 4 | 8, value: bigint): boolean;
+  load(offset: number, width: AccessWidth): bigint | undefined;
+  store(offset: number, width: AccessWidth, value: bigint): boolean;
   unmap(): void;
 }
 
@@ -22,6 +24,8 @@ export interface TargetEventfd {
   readonly fd: number;
   /** What was signalled since it was read last; 0: nothing. */
   read(): bigint;
+  /** The same, but waits so many ns for a signal. */
+  wait(ns: number): bigint;
   write(): void;
   close(): void;
 }
@@ -31,8 +35,8 @@ export interface Target {
   readonly label: string;
   /** The device that takes the recorded one's place. */
   readonly bdf: string;
-  readonly groupPath: string;
-  /** Undefined where the machine has none. */
+  /** Undefined where the machine has no groups, or no device nodes. */
+  readonly groupPath: string | undefined;
   readonly cdevPath: string | undefined;
   open(path: string): number;
   close(fd: number): void;
@@ -51,3 +55,6 @@ export interface Target {
   /** Everything is closed; a device that is open is reset first. */
   end(): void;
 }
+
+/** The target speaks another interface, in which there is nothing for this call. The message says what. */
+export class NoCounterpart extends Error {}

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { requestNumber } from '../../abi/ioctls.js';
 import { IOEVENTFD } from '../../abi/vfio/device.js';
 import { DEVICE_FEATURE, FEATURE_OPERATIONS, FEATURES } from '../../abi/vfio/feature.js';
 import { HOT_RESET_INFO } from '../../abi/vfio/hot-reset.js';
-import { answer, hex, number, requestNumber } from '../../replayer/kernel/local-driver.js';
+import { answer, hex, number } from '../../replayer/kernel/local-driver.js';
 import type { Probe, Region } from './context.js';
 
 /** Ioeventfds, resets, features, and ioctls on the wrong kind of file. */

@@ -8,7 +8,7 @@ import { after, test } from 'node:test';
 import { packageRoot } from '../../abi/package-root.js';
 import type { Divergence, ReplayReport } from '../../replayer/replay/divergence.js';
 import { Masks, parseMasks } from '../../replayer/replay/masks.js';
-import { Replay, type ReplayOptions } from '../../replayer/replay/replay.js';
+import { Replay, type ReplayOptions, replayAll } from '../../replayer/replay/replay.js';
 import { SimulatedTarget } from '../../replayer/replay/simulated-target.js';
 import { RecordedSession } from '../../session/fixtures.js';
 import type { EventBatch } from '../../traces/columns.js';
@@ -24,17 +24,16 @@ const OPTIONS: ReplayOptions = {
   pace: 'fast',
   from: 0,
   to: Number.MAX_SAFE_INTEGER,
-  stopAtDivergence: false,
+  until: undefined,
   patienceNs: 0,
+  guard: undefined,
+  narrate: false,
 };
 
 function replayed(trace: Trace, device: string, options: Partial<ReplayOptions> = {}): ReplayReport {
   const target = new SimulatedTarget(device, '');
   try {
-    const running = new Replay(trace, target, { ...OPTIONS, ...options }).run();
-    let step = running.next();
-    while (step.done !== true) step = running.next();
-    return step.value;
+    return replayAll(new Replay(trace, target, { ...OPTIONS, ...options }));
   } finally {
     target.end();
   }
@@ -159,7 +158,7 @@ test('an errno that is another is a divergence, and stops when it is asked to', 
   s.mapDma(container, { iova: 0x1000n, size: 0x1000n, errno: 17 });
   const map = s.next - 1;
   s.load(device, 0, 0x08, 4, 7);
-  const report = replayed(await s.trace(), 'nvme', { from: map, stopAtDivergence: true });
+  const report = replayed(await s.trace(), 'nvme', { from: map, until: 'divergence' });
   assert.deepEqual(report.divergences.map(text), [`${map} errno VFIO_IOMMU_MAP_DMA: EEXIST -> success`]);
   assert.match(report.stopped ?? '', new RegExp(`event ${map}$`));
 });

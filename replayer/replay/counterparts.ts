@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What stands here for the recorded process's things: descriptors, devices, eventfds, memory, ids. */
+import * as kinds from '../../abi/object-kinds.js';
+import { defaultRegionOffset } from '../../abi/vfio/regions.js';
+import { DmaMaps } from '../../session/dma.js';
+import type { Session } from '../../session/state.js';
+import type { Event } from '../../traces/model.js';
+import type { Remapping } from './ioctl-arguments.js';
+import type { Target, TargetEventfd, TargetMapping, TargetMemory } from './target.js';
+
+/** A part of a region in the target's memory. */
+export interface HeldMapping {
+  readonly mapping: TargetMapping;
+  /** Within the region: from start up to end. */
+  readonly start: number;
+  readonly end: number;
+}
+
+export class OpenDevice {
+  readonly fd: number;
+  readonly mappings: HeldMapping[][] = [];
+  /** Where the target has each region. */
+  readonly #offsets = new Map<number, bigint>();
+
+  constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  setRegion(region: number, offset: bigint): void {
+    this.#offsets.set(region, offset);
+  }
+
+  /** In the descriptor. */
+  offset(region: number): bigint {
+    return this.#offsets.get(region) ?? defaultRegionOffset(region);
+  }
+
+  addMapping(region: number, held: HeldMapping): void {
+    const mappings = this.mappings[region] ?? [];
+    mappings.push(held);
+    this.mappings[region] = mappings;
+  }
+
+  /** The last one that was mapped, where several are. */
+  mapping(region: number, offset: number): HeldMapping | undefined {
+    const mappings = this.mappings[region];
+    if (mappings === undefined) return undefined;
+    for (let i = mappings.length - 1; i >= 0; i--) {
+      const held = mappings[i] as HeldMapping;
+      if (offset >= held.start && offset < held.end) return held;
+    }
+    return undefined;
+  }
+}
+
+export class Counterparts implements Remapping {
+  readonly fds = new Map<number, number>();
+  readonly devices = new Map<number, OpenDevice>();
+  readonly eventfds = new Map<number, TargetEventfd>();
+  readonly #session: Session;
+  readonly #target: Target;
+  readonly #memory = new DmaMaps();
+  readonly #allocated = new Map<bigint, TargetMemory>();
+  readonly #ids = new Map<string, number>();
+
+  constructor(session: Session, target: Target) {
+    this.#session = session;
+    this.#target = target;
+  }
+
+  eventfdOf(object: number): TargetEventfd {
+    let eventfd = this.eventfds.get(object);
+    if (eventfd === undefined) {
+      eventfd = this.#target.eventfd();
+      this.eventfds.set(object, eventfd);
+    }
+    return eventfd;
+  }
+
+  /** Mappings for DMA that are there now. */
+  get mapped(): number {
+    return this.#allocated.size;
+  }
+
+  // --- of ioctl arguments ----------------------------------------------------------------------------------------
+
+  descriptor(event: Event, fd: number): number | undefined {
+    const object = this.#session.descriptors.get(this.#session.processOf(event), fd);
+    if (object === undefined) return undefined;
+    return this.#session.names.kind(object) === kinds.EVENTFD
+      ? this.eventfdOf(object).fd
+      : this.fds.get(object);
+  }
+
+  eventfd(object: number): number {
+    return this.eventfdOf(object).fd;
+  }
+
+  mapMemory(object: number, ioas: number, iova: bigint, length: bigint): bigint {
+    const memory = this.#target.memory(length);
+    const { address } = memory;
+    this.#allocated.set(address, memory);
+    this.#memory.map(object, ioas, { start: iova, length, address, readable: true, writable: true });
+    return address;
+  }
+
+  unmapMemory(object: number, ioas: number, iova: bigint, length: bigint): void {
+    for (const { address, start, length: held } of this.#memory.unmap(object, ioas, iova, length)) {
+      if (start < iova || start + held > iova + length) continue;
+      this.#allocated.get(address)?.free();
+      this.#allocated.delete(address);
+    }
+  }
+
+  id(object: number, recorded: number): number | undefined {
+    return this.#ids.get(`${this.#iommufdOf(object)}/${recorded}`);
+  }
+
+  learnId(object: number, recorded: number, seen: number): void {
+    this.#ids.set(`${this.#iommufdOf(object)}/${recorded}`, seen);
+  }
+
+  /** Ids are an iommufd's; a device's calls name those of the one it is bound to, and a session has one. */
+  #iommufdOf(object: number): number {
+    if (this.#session.names.kind(object) === kinds.IOMMUFD) return object;
+    for (const held of this.fds.keys()) if (this.#session.names.kind(held) === kinds.IOMMUFD) return held;
+    return object;
+  }
+}
