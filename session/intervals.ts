@@ -5,6 +5,18 @@ export interface Interval {
   readonly length: bigint;
 }
 
+export function greatest(a: bigint, b: bigint): bigint {
+  if (a > b) return a;
+  return b;
+}
+
+/** How much of it lies in [start, start + length). */
+export function lengthWithin(item: Interval, start: bigint, length: bigint): bigint {
+  const from = greatest(item.start, start);
+  const end = -greatest(-(item.start + item.length), -(start + length));
+  return greatest(end - from, 0n);
+}
+
 /** What is left of an item outside of a range that took the rest. */
 export type Remainder<T> = (whole: T, start: bigint, length: bigint) => T;
 

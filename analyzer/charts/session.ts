@@ -4,9 +4,13 @@ import { Story } from '../../session/story/story.js';
 import { followAll } from '../../session/story/watch.js';
 import type { ChartMaker, SectionMaker } from './chart.js';
 import { configWrites } from './config-writes.js';
+import { dmaIova } from './dma-iova.js';
+import { dmaMemory } from './dma-memory.js';
+import { interrupts } from './interrupts.js';
+import { phases } from './phases.js';
 
 /** In the order of the report. */
-const MAKERS: readonly ChartMaker[] = [configWrites];
+const MAKERS: readonly ChartMaker[] = [phases, dmaMemory, dmaIova, configWrites, interrupts];
 
 export const sessionSection: SectionMaker = (trace) => {
   const story = new Story(trace);

@@ -35,7 +35,7 @@ export function followAll(story: Story, watches: readonly StoryWatch[]): void {
     access: (point) => collected<AccessHandler>(watches, (watch) => watch.access?.(point)),
     eventfd: (point) => collected<EventfdHandler>(watches, (watch) => watch.eventfd?.(point)),
   });
-  for (const { end } of watches) end?.();
+  for (const watch of watches) watch.end?.();
 }
 
 function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {

@@ -55,15 +55,17 @@ function rules({ paper, ink, muted, axis, grid, good, bad, series, heat }: Theme
     `.chart .note{stroke:${muted};fill:none}`,
     `.chart .good{fill:${good}}`,
     `.chart .bad{fill:${bad}}`,
-    ...series.map((color, i) => `.chart .c${i + 1}{fill:${color}}.chart .l${i + 1}{stroke:${color}}`),
+    ...series.map(
+      (color, i) => `.chart .c${i + 1}{fill:${color}}.chart .l${i + 1}{stroke:${color};fill:none}`,
+    ),
     ...heat.map((color, i) => `.chart .h${i}{fill:${color}}`),
   ].join('\n');
 }
 
+/** Plain selectors only: what draws PNGs knows no others. */
 const SHAPES = `.chart text{font-family:${FONT};font-size:12px}
 .chart .axis text{font-size:11px}
-.chart .strong{font-weight:600}
-.chart [class^="l"]{fill:none;stroke-width:1.5px}`;
+.chart .strong{font-weight:600}`;
 
 /** `light` for what can't ask the reader which one is wanted: a PNG. */
 export function chartStyles(scheme: 'light' | 'both'): string {

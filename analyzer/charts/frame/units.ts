@@ -60,3 +60,9 @@ function threeDigits(value: number): string {
   const size = Math.abs(value);
   return value.toFixed(Number.isInteger(value) || size >= 100 ? 0 : size >= 10 ? 1 : 2);
 }
+
+/** `1.25 MiB`, three digits. */
+export function sizeText(bytes: number): string {
+  const { name, scale } = sizeUnit(bytes);
+  return `${threeDigits(bytes / scale)} ${name}`;
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The charts of a session: what they say of sessions whose figures are known. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { RecordedSession } from '../../session/fixtures.js';
+import type { Chart } from './chart.js';
+import { DmaAreas } from './dma-areas.js';
+import { WIDTHS } from './frame/canvas.js';
+import { renderSvg } from './frame/svg.js';
+import { TimeBins } from './frame/time-bins.js';
+import { sessionSection } from './session.js';
+
+async function charts(session: RecordedSession): Promise<ReadonlyMap<string, Chart>> {
+  const trace = await session.trace();
+  try {
+    const list = sessionSection(trace).flatMap((section) => section.charts);
+    return new Map(list.map((chart) => [chart.id, chart]));
+  } finally {
+    trace.close();
+  }
+}
+
+function rows(all: ReadonlyMap<string, Chart>, id: string): readonly string[] {
+  return (all.get(id)?.table.rows ?? []).map((row) => row.join(' | '));
+}
+
+/** Elements that are drawn. */
+function marks(chart: Chart): number {
+  const svg = renderSvg(chart, WIDTHS.wide, 'page');
+  return svg.match(/<(rect|path|line|circle|text)\b/g)?.length ?? 0;
+}
+
+test('a session in which nothing was done has no charts', async () => {
+  assert.deepEqual([...(await charts(new RecordedSession())).keys()], []);
+});
+
+test('writes to configuration space: by register, and whether they changed something', async () => {
+  const s = new RecordedSession();
+  const { device } = s.openNvme();
+  s.configRead(device, 4, 2, 0x0002);
+  s.configWrite(device, 4, 2, 0x0006).configWrite(device, 4, 2, 0x0002);
+  s.configWrite(device, 0x3c, 1, 11, 22);
+  const all = await charts(s);
+  assert.deepEqual(rows(all, 'config-writes'), [
+    '0x04 Command | 1 | 1 | 0',
+    '0x3c InterruptLine | 0 | 0 | 1',
+  ]);
+  assert.match(
+    all.get('config-writes')?.summary ?? '',
+    /^3 writes to 2 registers; most to 0x04 Command \(2\)/,
+  );
+});
+
+test('mapped memory: the peak, and what is left', async () => {
+  const s = new RecordedSession();
+  const { container } = s.openNvme();
+  s.mapDma(container, { iova: 0x1000n, size: 0x1000n });
+  s.mapDma(container, { iova: 0x10_0000n, size: 0x10_0000n, flags: 1 });
+  s.mapDma(container, { iova: 0x20_0000n, size: 0x1000n, errno: 12 });
+  s.unmapDma(container, { iova: 0x10_0000n, size: 0x10_0000n });
+  const all = await charts(s);
+  assert.deepEqual(rows(all, 'dma-memory'), ['container0 | 1.00 MiB | 2 | 2 times | 1 time | 4 KiB']);
+  assert.deepEqual(
+    rows(all, 'dma-iova').map((row) => row.split(' | ').slice(0, 5).join(' | ')),
+    ['0x100000 | 0x1fffff | 1 MiB | read | 1 time', '0x1000 | 0x1fff | 4 KiB | read and write | 1 time'],
+  );
+});
+
+test('interrupts: what the counters say, vectors that never fired, and those that KVM takes', async () => {
+  const s = new RecordedSession();
+  const { device } = s.openNvme();
+  const [a, b] = [s.eventfd(), s.eventfd()];
+  s.setIrqs(device, { index: 2, eventfds: [a, b] });
+  s.wake(a).readEventfd(a, 3n).wake(a).readEventfd(a, 1n);
+  const all = await charts(s);
+  assert.deepEqual(rows(all, 'interrupts'), [
+    'MSIX[0] | 4 | 2 | 2 | by the driver',
+    'MSIX[1] | 0 | 0 | 0 | by the driver',
+  ]);
+  assert.match(all.get('interrupts')?.summary ?? '', /4 interrupts of 2 vectors .*; 1 never signalled/);
+});
+
+test('a driver that maps and unmaps all the time is drawn with few marks', async () => {
+  const s = new RecordedSession();
+  const { container } = s.openNvme();
+  for (let i = 0; i < 20_000; i++) {
+    const iova = BigInt(i % 5000) * 0x3000n;
+    s.mapDma(container, { iova, size: 0x1000n }).unmapDma(container, { iova, size: 0x1000n });
+  }
+  for (const chart of (await charts(s)).values()) {
+    assert.ok(marks(chart) < 4000, `${chart.id}: ${marks(chart)}`);
+    assert.ok(chart.table.rows.length <= 200, chart.id);
+  }
+});
+
+test('bins keep the greatest value of a time, and what it was at last', () => {
+  const bins = new TimeBins(4, 10);
+  bins.set(5, 1);
+  bins.set(12, 9);
+  bins.set(13, 2);
+  assert.deepEqual(bins.steps(), [
+    [0, 1],
+    [10, 9],
+    [20, 2],
+  ]);
+  // Bins of 20 now.
+  bins.set(65, 3);
+  assert.deepEqual(bins.steps(), [
+    [0, 9],
+    [20, 2],
+    [60, 3],
+  ]);
+  // What was before belongs to the latest bin.
+  bins.set(1, 7);
+  assert.deepEqual(bins.steps(), [
+    [0, 9],
+    [20, 2],
+    [60, 7],
+  ]);
+});
+
+test('areas that are too many are put together with their neighbours, and are still mapped as long', () => {
+  const areas = new DmaAreas();
+  const mapping = (i: number) => ({
+    start: BigInt(i) * 0x2000n,
+    length: 0x1000n,
+    address: 0n,
+    readable: true,
+    writable: true,
+  });
+  for (let i = 0; i < 5000; i++) areas.map(mapping(i), i);
+  for (let i = 0; i < 5000; i++) areas.unmap(mapping(i), 10_000);
+  const few = areas.areas(100);
+  assert.equal(few.length, 100);
+  assert.equal(
+    few.reduce((sum, { maps }) => sum + maps, 0),
+    5000,
+  );
+  assert.ok(few.every(({ open, lives }) => open === 0 && lives.every(({ to }) => to === 10_000)));
+  assert.equal(few[0]?.start, 0n);
+  assert.equal(few.at(-1)?.end, 4999n * 0x2000n + 0x1000n);
+});

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Which IOVAs of an address space were mapped, and when, in constant memory: neighbours become one area, and times that
+ * are near to each other one time, when there are too many.
+ */
+import type { DmaMapping } from '../../session/dma.js';
+import { greatest } from '../../session/intervals.js';
+
+export interface Life {
+  readonly from: number;
+  /** Infinity: still mapped. */
+  to: number;
+}
+
+export interface Area {
+  readonly start: bigint;
+  readonly end: bigint;
+  /** The device may read, write. */
+  readonly readable: boolean;
+  readonly writable: boolean;
+  /** How often something was mapped here. */
+  maps: number;
+  /** How much of it is mapped now, in mappings. */
+  open: number;
+  /** In time, apart from each other. */
+  readonly lives: readonly Life[];
+}
+
+const AREAS_MAX = 1024;
+const LIVES_MAX = 64;
+
+type Held = Area & { lives: Life[] };
+
+export class DmaAreas {
+  /** By what was mapped, exactly. */
+  readonly #areas = new Map<string, Held>();
+  /** What was put together, in order. */
+  #merged: readonly Held[] = [];
+
+  map(mapping: DmaMapping, time: number): void {
+    const { start, length, readable, writable } = mapping;
+    let area = this.#find(mapping);
+    if (area === undefined) {
+      if (this.#areas.size >= AREAS_MAX) {
+        this.#merged = fewer(this.#all(), AREAS_MAX / 2);
+        this.#areas.clear();
+      }
+      area = { start, end: start + length, readable, writable, maps: 0, open: 0, lives: [] };
+      this.#areas.set(keyOf(mapping), area);
+    }
+    area.maps++;
+    if (area.open++ > 0) return;
+    area.lives.push({ from: time, to: Number.POSITIVE_INFINITY });
+    if (area.lives.length > LIVES_MAX) joinNearest(area.lives);
+  }
+
+  /** What was mapped there, whole. */
+  unmap(mapping: DmaMapping, time: number): void {
+    const area = this.#find(mapping) ?? this.#around(mapping);
+    if (area === undefined || area.open === 0) return;
+    area.open--;
+    const last = area.lives.at(-1);
+    if (area.open === 0 && last !== undefined) last.to = time;
+  }
+
+  /** At most so many, in order. */
+  areas(most: number): readonly Area[] {
+    return fewer(this.#all(), most);
+  }
+
+  #all(): readonly Held[] {
+    return [...this.#areas.values(), ...this.#merged].sort((a, b) =>
+      a.start < b.start ? -1 : a.start > b.start ? 1 : a.end < b.end ? -1 : 1,
+    );
+  }
+
+  #find(mapping: DmaMapping): Held | undefined {
+    return this.#areas.get(keyOf(mapping)) ?? this.#inMerged(mapping);
+  }
+
+  #inMerged({ start, length }: DmaMapping): Held | undefined {
+    let low = 0;
+    let high = this.#merged.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#merged[middle] as Held).start <= start) low = middle + 1;
+      else high = middle;
+    }
+    const area = this.#merged[low - 1];
+    return area !== undefined && start + length <= area.end ? area : undefined;
+  }
+
+  /** A part of a mapping is unmapped where the kernel splits it. */
+  #around({ start, length }: DmaMapping): Held | undefined {
+    for (const area of this.#areas.values())
+      if (area.open > 0 && area.start <= start && start + length <= area.end) return area;
+    return undefined;
+  }
+}
+
+function keyOf({ start, length, readable, writable }: DmaMapping): string {
+  return `${start} ${length} ${readable} ${writable}`;
+}
+
+/** Those with the least between them are put together. */
+function fewer(sorted: readonly Held[], most: number): readonly Held[] {
+  if (sorted.length <= most) return sorted;
+  const gaps = sorted.slice(1).map((area, i) => ({ i, gap: area.start - (sorted[i] as Held).end }));
+  gaps.sort((a, b) => (a.gap < b.gap ? -1 : a.gap > b.gap ? 1 : 0));
+  const joined = new Set(gaps.slice(0, sorted.length - most).map(({ i }) => i));
+  const merged: Held[] = [];
+  sorted.forEach((area, i) => {
+    const last = merged.at(-1);
+    if (last !== undefined && joined.has(i - 1)) merged[merged.length - 1] = joinedAreas(last, area);
+    else merged.push(area);
+  });
+  return merged;
+}
+
+function joinedAreas(a: Held, b: Held): Held {
+  return {
+    start: a.start,
+    end: greatest(a.end, b.end),
+    readable: a.readable || b.readable,
+    writable: a.writable || b.writable,
+    maps: a.maps + b.maps,
+    open: a.open + b.open,
+    lives: union([...a.lives, ...b.lives], LIVES_MAX),
+  };
+}
+
+/** What they cover together, in at most so many. */
+export function union(lives: readonly Life[], most: number): Life[] {
+  const apart: Life[] = [];
+  for (const life of [...lives].sort((a, b) => a.from - b.from)) {
+    const last = apart.at(-1);
+    if (last !== undefined && life.from <= last.to) last.to = Math.max(last.to, life.to);
+    else apart.push({ ...life });
+  }
+  while (apart.length > most) joinNearest(apart);
+  return apart;
+}
+
+/** Two that are nearest in time become one. */
+function joinNearest(lives: Life[]): void {
+  let best = 0;
+  let least = Number.POSITIVE_INFINITY;
+  for (let i = 0; i + 1 < lives.length; i++) {
+    const gap = (lives[i + 1] as Life).from - (lives[i] as Life).to;
+    if (gap < least) {
+      least = gap;
+      best = i;
+    }
+  }
+  const [first, second] = lives.slice(best, best + 2) as [Life, Life];
+  lives.splice(best, 2, { from: first.from, to: second.to });
+}

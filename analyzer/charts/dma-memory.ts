@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+/** How much memory was mapped for DMA, over time, in each address space. */
+import { lengthWithin } from '../../session/intervals.js';
+import type { DmaSpace } from '../../session/story/address-spaces.js';
+import type { Chart, ChartMaker } from './chart.js';
+import { bottomAxis, leftAxis } from './frame/axes.js';
+import { plotArea } from './frame/canvas.js';
+import { legend } from './frame/legend.js';
+import { TimeBins } from './frame/time-bins.js';
+import { countText, sizeText, sizeUnit, timeUnit } from './frame/units.js';
+
+interface Space {
+  readonly name: string;
+  readonly bins: TimeBins;
+  bytes: number;
+  peak: number;
+  mappings: number;
+  mostMappings: number;
+  maps: number;
+  unmaps: number;
+}
+
+const SPACES = 6;
+const HEIGHT = 280;
+const LEGEND = 22;
+
+export const dmaMemory: ChartMaker = (story) => {
+  const spaces = new Map<DmaSpace, Space>();
+  let last = 0;
+  const at = (space: DmaSpace): Space => {
+    let found = spaces.get(space);
+    if (found === undefined) {
+      const object = story.session.names.name(space.object);
+      const name = space.ioas === 0 ? object : `${object} IOAS ${space.ioas}`;
+      found = {
+        name,
+        bins: new TimeBins(),
+        bytes: 0,
+        peak: 0,
+        mappings: 0,
+        mostMappings: 0,
+        maps: 0,
+        unmaps: 0,
+      };
+      spaces.set(space, found);
+    }
+    return found;
+  };
+  const changed = (
+    space: DmaSpace,
+    { time, duration }: { readonly time: number; readonly duration: number },
+  ): Space => {
+    const one = at(space);
+    const mapped = story.session.dma.space(space.object, space.ioas);
+    last = Math.max(last, time + duration);
+    one.mappings = mapped.size;
+    one.mostMappings = Math.max(one.mostMappings, mapped.size);
+    one.peak = Math.max(one.peak, one.bytes);
+    one.bins.set(time + duration, one.bytes);
+    return one;
+  };
+  return {
+    on: {
+      'dma-map': ({ space, mapping, event, ok }) => {
+        if (!ok) return;
+        at(space).bytes += Number(mapping.length);
+        changed(space, event).maps++;
+      },
+      'dma-unmap': ({ space, mappings, start, length, event }) => {
+        for (const mapping of mappings) at(space).bytes -= Number(lengthWithin(mapping, start, length));
+        changed(space, event).unmaps++;
+      },
+    },
+    charts() {
+      if (spaces.size === 0) return [];
+      return [draw([...spaces.values()], Math.max(last, story.latest.time))];
+    },
+  };
+};
+
+function draw(all: readonly Space[], end: number): Chart {
+  const spaces = [...all].sort((a, b) => b.peak - a.peak).slice(0, SPACES);
+  const most = Math.max(1, ...spaces.map(({ peak }) => peak));
+  const left = all.length - spaces.length;
+  return {
+    id: 'dma-memory',
+    title: 'Memory mapped for DMA, over time',
+    summary: spaces
+      .map(
+        ({ name, peak, mostMappings, bytes }) =>
+          `${name}: at most ${sizeText(peak)} in ${countText(mostMappings, 'mapping')}, ${bytes === 0 ? 'nothing' : sizeText(bytes)} left at the end`,
+      )
+      .join('; ')
+      .concat('.'),
+    table: {
+      columns: [
+        { name: 'address space' },
+        { name: 'at most', numeric: true },
+        { name: 'mappings at most', numeric: true },
+        { name: 'mapped', numeric: true },
+        { name: 'unmapped', numeric: true },
+        { name: 'left at the end', numeric: true },
+      ],
+      rows: spaces.map((one) => [
+        one.name,
+        sizeText(one.peak),
+        countText(one.mostMappings),
+        countText(one.maps, 'time'),
+        countText(one.unmaps, 'time'),
+        sizeText(one.bytes),
+      ]),
+      ...(left > 0 && { rest: `${countText(left, 'smaller address space')} left out` }),
+    },
+    height: HEIGHT + (spaces.length > 1 ? LEGEND : 0),
+    draw(canvas) {
+      const top = spaces.length > 1 ? LEGEND : 0;
+      if (spaces.length > 1)
+        legend(
+          canvas,
+          spaces.map(({ name }, i) => ({ mark: `c${i + 1}`, text: name })),
+          60,
+          2,
+        );
+      const plot = plotArea(canvas, { top: 26, right: 14, bottom: 44, left: 60 }, HEIGHT, top);
+      const x = canvas.d3.scaleLinear().domain([0, end]).range([0, plot.width]);
+      const y = canvas.d3.scaleLinear().domain([0, most]).nice().range([plot.height, 0]);
+      leftAxis(canvas.d3, plot, y, { unit: sizeUnit(most), label: 'mapped' });
+      spaces.forEach(({ bins }, i) => {
+        const points: [number, number][] = [
+          [0, 0],
+          ...bins.steps().map(([time, bytes]): [number, number] => [time, bytes]),
+        ];
+        points.push([end, points.at(-1)?.[1] ?? 0]);
+        const curve = canvas.d3.curveStepAfter;
+        const area = canvas.d3
+          .area<[number, number]>()
+          .x(([time]) => x(time))
+          .y0(y(0))
+          .y1(([, bytes]) => y(bytes))
+          .curve(curve);
+        const line = canvas.d3
+          .line<[number, number]>()
+          .x(([time]) => x(time))
+          .y(([, bytes]) => y(bytes))
+          .curve(curve);
+        plot.layer
+          .append('path')
+          .attr('class', `c${i + 1}`)
+          .attr('opacity', 0.22)
+          .attr('d', area(points));
+        plot.layer
+          .append('path')
+          .attr('class', `l${i + 1}`)
+          .attr('stroke-width', 1.5)
+          .attr('d', line(points));
+      });
+      bottomAxis(canvas.d3, plot, x, { unit: timeUnit(end), label: 'time since the start' });
+    },
+  };
+}

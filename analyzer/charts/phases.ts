@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What the driver was busy with, and when: a row for each phase of each device. */
+import { PHASES, type Phase, type PhaseSpan } from '../../session/story/phases/phase.js';
+import { Phases } from '../../session/story/phases/phases.js';
+import type { Chart, ChartMaker } from './chart.js';
+import { bottomAxis } from './frame/axes.js';
+import { type Canvas, isNarrow, plotArea } from './frame/canvas.js';
+import { countText, timeSpanText, timeUnit } from './frame/units.js';
+
+const MARKS: Readonly<Record<Phase, string>> = {
+  open: 'c8',
+  reset: 'c4',
+  config: 'c5',
+  'BAR init': 'c1',
+  queues: 'c6',
+  steady: 'c3',
+  teardown: 'c2',
+};
+
+const DEVICES = 6;
+const ROW = 20;
+const TITLE = 24;
+const AXIS = 46;
+/** Setting up is drawn once more when it has less than this of the picture. */
+const ENLARGE = 0.35;
+
+export const phases: ChartMaker = (story) => {
+  const follower = new Phases(story);
+  return {
+    on: follower.on,
+    access: (point) => follower.access(point),
+    eventfd: (point) => follower.eventfd(point),
+    end: () => follower.end(),
+    charts() {
+      const spans = follower.spans();
+      return spans.length === 0 ? [] : [draw(spans, (id) => story.session.names.label(id))];
+    },
+  };
+};
+
+interface Row {
+  readonly device: string;
+  readonly phase: Phase;
+  readonly spans: readonly PhaseSpan[];
+  readonly ns: number;
+  readonly events: number;
+}
+
+function draw(spans: readonly PhaseSpan[], nameOf: (device: number) => string): Chart {
+  const devices = [...new Set(spans.map(({ device }) => device.id))];
+  const rows = devices.flatMap((id) =>
+    PHASES.map((phase): Row => {
+      const own = spans.filter(({ device, phase: other }) => device.id === id && other === phase);
+      return {
+        device: nameOf(id),
+        phase,
+        spans: own,
+        ns: own.reduce((sum, { start, end }) => sum + end.time - start.time, 0),
+        events: own.reduce((sum, { events }) => sum + events, 0),
+      };
+    }).filter(({ spans: own }) => own.length > 0),
+  );
+  const blocks = devices.slice(0, DEVICES).map((id) => rows.filter(({ device }) => device === nameOf(id)));
+  const from = Math.min(...spans.map(({ start }) => start.time));
+  const to = Math.max(...spans.map(({ end }) => end.time), from + 1);
+  // From the first open to the first work of the last device to get to it.
+  const setUp = Math.max(
+    ...devices.map((id) => spans.find((span) => span.device.id === id && isWork(span))?.start.time ?? to),
+  );
+  const enlarged = setUp > from && (setUp - from) / (to - from) < ENLARGE;
+  const blockHeight = blocks.reduce((sum, block) => sum + TITLE + block.length * ROW, 0) + AXIS;
+  const steady = rows.filter(({ phase }) => phase === 'steady');
+  return {
+    id: 'phases',
+    title: 'Phases of the session',
+    summary: rows
+      .filter(({ device }) => device === rows[0]?.device)
+      .map(({ phase, ns }) => `${phase} ${timeSpanText(ns)}`)
+      .join(', ')
+      .concat(devices.length > 1 ? `; ${countText(devices.length, 'open device')} in all` : '')
+      .concat(steady.length === 0 ? '; no work was seen.' : '.'),
+    table: {
+      columns: [
+        { name: 'device' },
+        { name: 'phase' },
+        { name: 'begins at', numeric: true },
+        { name: 'takes', numeric: true },
+        { name: 'times', numeric: true },
+        { name: 'events', numeric: true },
+      ],
+      rows: rows.map(({ device, phase, spans: own, ns, events }) => [
+        device,
+        phase,
+        timeSpanText(own[0]?.start.time ?? 0),
+        timeSpanText(ns),
+        countText(own.length),
+        countText(events),
+      ]),
+    },
+    height: blockHeight * (enlarged ? 2 : 1) + (enlarged ? TITLE : 0),
+    draw(canvas) {
+      gantt(canvas, blocks, from, to, 0);
+      if (!enlarged) return;
+      canvas.root
+        .append('text')
+        .attr('class', 'strong')
+        .attr('x', 4)
+        .attr('y', blockHeight + 18)
+        .text('Setting up, enlarged');
+      gantt(canvas, blocks, from, setUp, blockHeight + TITLE);
+    },
+  };
+}
+
+function isWork({ phase }: PhaseSpan): boolean {
+  return phase === 'steady';
+}
+
+function gantt(
+  canvas: Canvas,
+  blocks: readonly (readonly Row[])[],
+  from: number,
+  to: number,
+  top: number,
+): void {
+  const narrow = isNarrow(canvas);
+  const height = blocks.reduce((sum, block) => sum + TITLE + block.length * ROW, 0) + AXIS;
+  const plot = plotArea(canvas, { top: 0, right: narrow ? 70 : 150, bottom: AXIS, left: 74 }, height, top);
+  const x = canvas.d3.scaleLinear().domain([from, to]).range([0, plot.width]).clamp(true);
+  let y = 0;
+  for (const block of blocks) {
+    plot.layer
+      .append('text')
+      .attr('class', 'strong')
+      .attr('x', -66)
+      .attr('y', y + 16)
+      .text(block[0]?.device ?? '');
+    y += TITLE;
+    for (const { phase, spans, ns, events } of block) {
+      plot.layer
+        .append('g')
+        .attr('class', 'grid')
+        .append('line')
+        .attr('x2', plot.width)
+        .attr('y1', y + ROW / 2)
+        .attr('y2', y + ROW / 2);
+      plot.layer
+        .append('text')
+        .attr('x', -8)
+        .attr('y', y + 14)
+        .attr('text-anchor', 'end')
+        .text(phase);
+      for (const { start, end } of spans) {
+        if (start.time > to) continue;
+        plot.layer
+          .append('rect')
+          .attr('class', MARKS[phase])
+          .attr('x', x(start.time))
+          .attr('y', y + 4)
+          // A moment is seen, too.
+          .attr('width', Math.max(2, x(end.time) - x(start.time)))
+          .attr('height', ROW - 8);
+      }
+      const text = narrow ? timeSpanText(ns) : `${timeSpanText(ns)}, ${countText(events, 'event')}`;
+      plot.layer
+        .append('text')
+        .attr('class', 'muted')
+        .attr('x', plot.width + 8)
+        .attr('y', y + 14)
+        .text(text);
+      y += ROW;
+    }
+  }
+  bottomAxis(canvas.d3, plot, x, { unit: timeUnit(to), label: 'time since the start' });
+}
