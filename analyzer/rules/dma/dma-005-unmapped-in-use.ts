@@ -19,7 +19,8 @@ to other memory by then, that memory is corrupted.`,
   ],
   decided: `A queue's address lay in what was unmapped, bus mastering was on and the controller enabled, and a doorbell of the device was rung afterwards, with no reset or new set-up between.`,
   wrongWhen: `Buffers of single commands are not looked at: which of them are on their way is written in DMA memory, which was not recorded. Memory that is mapped for one command and unmapped after it
-completed, as QEMU does, holds no queue.`,
+completed, as QEMU does, holds no queue. Memory that is mapped at the
+same IOVA again before the next doorbell, as QEMU does when it cuts a guest's memory anew, is not reported.`,
   compliant: 'Delete the queue or disable the controller, then unmap its memory.',
   watch: (check) =>
     watchTornQueues(check, ({ device, queue, event, rung }) => {

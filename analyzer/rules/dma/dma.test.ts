@@ -240,6 +240,21 @@ test('DMA-005: unmapped, and the doorbells go on', async () => {
   assert.deepEqual(await judge(DMA_002, s), ['pass']);
 });
 
+test('DMA-005: the doorbell through the descriptor; the same memory mapped again before it', async () => {
+  const { s, container, device, addresses } = running();
+  const at = s.next;
+  s.unmapDma(container, { iova: 0n, size: MIB }).regionWrite(device, 0, 0x1000, 4, 1);
+  assert.deepEqual(await judge(DMA_005, s), [
+    'fail',
+    `error ASQ @${at + 1},${at},${addresses}`,
+    `error ACQ @${at + 1},${at},${addresses + 1}`,
+  ]);
+  const again = running();
+  again.s.unmapDma(again.container, { iova: 0n, size: MIB }).mapDma(again.container, { iova: 0n, size: MIB });
+  again.s.store(again.device, 0, 0x1000, 4, 1);
+  assert.deepEqual(await judge(DMA_005, again.s), ['pass']);
+});
+
 test('DMA-005: disabled first, and set up anew', async () => {
   const { s, container, device } = running();
   s.store(device, 0, 0x14, 4, 0x0046_0000).load(device, 0, 0x1c, 4, 0);

@@ -12,6 +12,8 @@ import { overlap } from './requests.js';
 export interface TornQueue {
   readonly device: DeviceLife;
   readonly queue: ProgrammedAddress;
+  /** Where the process has it. */
+  readonly memory: bigint;
   /** Of the unmapping. */
   readonly event: number;
   /** Of the doorbell after it; undefined: the device was stopped, reset or closed, or the recording ended. */
@@ -53,12 +55,35 @@ export function watchTornQueues(check: RuleCheck, tell: (torn: TornQueue) => voi
         for (const device of check.story.devicesIn(space)) {
           if (!device.busMaster || device.controllerEnabled !== true) continue;
           for (const queue of programmed.of(device)) {
-            if (!overlap(start, length, queue.address, queue.bytes)) continue;
+            const mapping = mappings.find((one) =>
+              overlap(one.start, one.length, queue.address, queue.bytes),
+            );
+            if (mapping === undefined || !overlap(start, length, queue.address, queue.bytes)) continue;
+            const memory = mapping.address + (queue.address - mapping.start);
             const held = torn.get(device) ?? [];
             torn.set(device, held);
-            held.push({ device, queue, event: event.number });
+            held.push({ device, queue, memory, event: event.number });
           }
         }
+      },
+      // The same memory again: a monitor that cuts its guest's memory anew.
+      'dma-map': ({ space, mapping }) => {
+        if (torn.size === 0) return;
+        for (const [device, held] of torn) {
+          if (check.story.spaces.of(device.id) !== space) continue;
+          const left = held.filter(
+            ({ queue, memory }) =>
+              !overlap(mapping.start, mapping.length, queue.address, queue.bytes) ||
+              mapping.address + (queue.address - mapping.start) !== memory,
+          );
+          if (left.length > 0) torn.set(device, left);
+          else torn.delete(device);
+        }
+      },
+      'region-write': ({ device, region, offset, event }) => {
+        if (torn.size === 0) return;
+        const register = device.state.lookup(region)(offset);
+        if (register !== undefined && isDoorbell(register.name)) settle(device, event.number);
       },
       'config-write': ({ device }) => {
         if (!device.busMaster) settle(device, undefined);
