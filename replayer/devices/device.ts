@@ -58,6 +58,15 @@ export interface DriverWatch {
   setIrqs(request: IrqRequest): void;
 }
 
+/** Addresses that the device's driver has mapped for its DMA, or that are no longer. */
+export interface MemoryChange {
+  readonly start: bigint;
+  readonly last: bigint;
+  readonly readable: boolean;
+  readonly writable: boolean;
+  readonly mapped: boolean;
+}
+
 export interface Device {
   readonly pci: PciDescription;
   readonly driver?: DriverWatch;
@@ -73,6 +82,10 @@ export interface Device {
   configWritten?(offset: number, width: Width, value: number): void;
   /** Whether registers of its own lie in [from, to) of a BAR; a device that doesn't say has none beside MSI-X's. */
   usesRegisters?(bar: number, from: number, to: number): boolean;
+  /** A configuration read, for registers that are kept elsewhere; undefined: as they are here. */
+  configRead?(offset: number, width: 1 | 2 | 4): number | undefined;
+  /** For a device that must know beforehand what it may reach: hardware does not, it tries. */
+  memoryChanged?(change: MemoryChange): void;
   /** The function is gone from the machine: release files and timers. */
   close?(): void;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The simulated machine below any VFIO: functions on their buses, behind an IOMMU, with their ways to interrupt. */
-import type { DmaWindow } from '../devices/device.js';
+import type { Device, DmaWindow } from '../devices/device.js';
 import { PciFunction } from '../devices/pci/function.js';
 import type { Deferred } from './deferred.js';
 import type { BusWatch } from './iommu/bus-watch.js';
@@ -9,7 +9,13 @@ import type { FaultLog } from './iommu/faults.js';
 import { IommuGroup } from './iommu/group.js';
 import { IOMMU_HARDWARE } from './iommu/hardware.js';
 import { InterruptRemapping } from './iommu/interrupts.js';
-import type { AddressSpace } from './iommu/mappings.js';
+import {
+  type AddressSpace,
+  DMA_READ,
+  DMA_WRITE,
+  type DmaMapping,
+  type MappingWatcher,
+} from './iommu/mappings.js';
 import { PciBus } from './pci/bus.js';
 import { InterruptLine } from './pci/interrupt-line.js';
 import { Messages } from './pci/messages.js';
@@ -60,6 +66,7 @@ export function buildMachine(
       const shared = placed.some((one) => one.group === groupId && !one.bound);
       return new IommuGroup(groupId, hardware, shared);
     });
+    if (device.memoryChanged !== undefined) group.watch(memoryWatcher(device));
     const port = new DmaPort(bdf, group, faults, remapping, pci, watch);
     fn.upstream = {
       dmaRead: (iova, into) => port.read(iova, into),
@@ -87,6 +94,19 @@ function windowsOf(space: AddressSpace | undefined): readonly DmaWindow[] {
     .filter(({ device }) => !device)
     .sort((a, b) => a.sequence - b.sequence)
     .map(({ start, last }) => ({ iova: start, size: last - start + 1n }));
+}
+
+/** A device hears of addresses alone: whose memory it is, is the IOMMU's secret. */
+function memoryWatcher(device: Device): MappingWatcher {
+  const tell = ({ start, last, protection }: DmaMapping, mapped: boolean): void =>
+    device.memoryChanged?.({
+      start,
+      last,
+      readable: (protection & DMA_READ) !== 0,
+      writable: (protection & DMA_WRITE) !== 0,
+      mapped,
+    });
+  return { mapped: (mapping) => tell(mapping, true), unmapped: (mapping) => tell(mapping, false) };
 }
 
 export function getOrAdd<K, V>(map: Map<K, V>, key: K, make: () => V): V {

@@ -45,6 +45,21 @@ export class Libc {
     return this.#library.func(name, result, [...parameters]) as LibcFunction;
   }
 
+  /** The same on a thread of the pool; the callback gets what it returned, without errno. */
+  asynchronous(
+    name: string,
+    result: string,
+    parameters: readonly string[],
+  ): (...values: readonly unknown[]) => (done: (result: number) => void) => void {
+    const { async: start } = this.#library.func(name, result, [...parameters]);
+    return (...values) =>
+      (done) =>
+        start(...values, (error: unknown, answer: number) => {
+          if (error !== null) throw error;
+          done(answer);
+        });
+  }
+
   /** What a function returned, with errno, which koffi keeps from the call to here, for -1. */
   result(result: number): number {
     return result < 0 ? -this.#ffi.errno() : result;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** `--sim DEVICE`: nvme[:file=F,size=64M,bdf=B], edu[:bdf=B], generic:FILE[,bdf=B]. */
+/** `--sim DEVICE`: nvme[:file=F,size=64M,bdf=B], edu[:bdf=B], generic:FILE[,bdf=B], vfio-user:SOCKET[,bdf=B]. */
 import { parseSize } from '../../abi/quantity.js';
 import { UserError } from '../../abi/user-error.js';
 import { Edu } from '../devices/edu/edu.js';
@@ -7,12 +7,17 @@ import { Nvme } from '../devices/nvme/nvme.js';
 import { FileStorage, MemoryStorage } from '../devices/nvme/storage.js';
 import { type DeviceSlot, parseBdf } from '../kernel/topology.js';
 import type { KernelAbi } from '../kernel/variant.js';
+import { RemoteDevice } from '../vfio-user/remote-device.js';
 import { readGeneric } from './generic-file.js';
 
-const DEVICES = 'nvme, edu and generic:FILE';
+const DEVICES = 'nvme, edu, generic:FILE and vfio-user:SOCKET';
 const SIZE_DEFAULT = 64 << 20;
 const SIZE_LEAST = 1 << 20;
 const SIZE_MOST = 2 ** 40;
+
+function say(line: string): void {
+  process.stderr.write(`vfiotape: ${line}\n`);
+}
 
 /** The device with its place; says in one line what is wrong with the text. */
 export function parseDevice(text: string, abi: KernelAbi = 'modern'): DeviceSlot {
@@ -30,8 +35,13 @@ export function parseDevice(text: string, abi: KernelAbi = 'modern'): DeviceSlot
         throw new UserError(`--sim ${text}: name the file that describes the device: generic:FILE`);
       return { device: readGeneric(file), ...place(text, parseOptions(text, others.join(','), ['bdf'])) };
     }
-    case 'vfio-user':
-      throw new UserError(`--sim ${text}: vfio-user devices are not there yet; there are ${DEVICES}`);
+    case 'vfio-user': {
+      const [socket = '', ...others] = rest.split(',');
+      if (socket === '')
+        throw new UserError(`--sim ${text}: name the socket of the server: vfio-user:SOCKET`);
+      const options = parseOptions(text, others.join(','), ['bdf']);
+      return { device: new RemoteDevice(socket, say), ...place(text, options) };
+    }
     default:
       if (text.endsWith('.vtape'))
         throw new UserError(`--sim ${text}: a trace can't take a device's place yet; there are ${DEVICES}`);

@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 import { UserError } from '../../abi/user-error.js';
 import { SIM_VARIABLE } from '../../abi/wire/sim.js';
 import { SimulatedKernel } from '../kernel/kernel.js';
+import { placeDevices } from '../kernel/topology.js';
 import { type KernelAbi, parseVariant } from '../kernel/variant.js';
 import { parseDevice } from './device-options.js';
 import { makeDirectory } from './directory.js';
@@ -17,6 +18,9 @@ export interface SimulatorStart {
   readonly variant: string;
   readonly abi: KernelAbi;
 }
+
+/** What its thread says first. */
+export type SimulatorStarted = 'ready' | { readonly mistake: string };
 
 /** What its thread is told. */
 export type SimulatorOrder =
@@ -56,7 +60,13 @@ export async function startSimulator(
   const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: start });
   const failed = new Promise<never>((_, reject) => worker.once('error', reject));
   failed.catch(() => undefined);
-  await Promise.race([new Promise((resolve) => worker.once('message', resolve)), failed]);
+  const first = new Promise<SimulatorStarted>((resolve) => worker.once('message', resolve));
+  const started = await Promise.race([first, failed]);
+  if (started !== 'ready') {
+    await worker.terminate();
+    rmSync(directory, { recursive: true, force: true });
+    throw new UserError(started.mistake);
+  }
   const ask = (order: SimulatorOrder): void => worker.postMessage(order);
   return {
     directory,
@@ -80,13 +90,16 @@ export async function startSimulator(
   };
 }
 
-/** A machine that is thrown away at once. */
+/** Finds what is wrong with a command line. Only the VFIO of 2010 may refuse a device, which a machine must be built for. */
 function tryOut(devices: readonly string[], variant: string, abi: KernelAbi): void {
   const parsed = parseVariant(variant);
   if (abi === 'lyon2010' && (parsed.noiommu || /\bversion=/.test(variant)))
     throw new UserError('--sim-kernel: --abi lyon2010 has its own version, and needs an IOMMU');
   const slots = devices.map((text) => parseDevice(text, abi));
   try {
+    placeDevices(slots);
+    // Who connects to somebody's server connects once.
+    if (abi === 'modern') return;
     const { lyon } = new SimulatedKernel({ variant: parsed, abi, devices: slots });
     const [refused] = lyon?.refused ?? [];
     if (refused !== undefined)

@@ -95,3 +95,6 @@ export const REGION_IO_FDS = struct('vfio_user_region_io_fds', 16, {
   index: u32(8),
   count: u32(12),
 });
+
+/** VFIO_USER_DEVICE_GET_INFO has the first four fields of struct vfio_device_info. */
+export const USER_DEVICE_INFO_BYTES = 16;

@@ -31,9 +31,7 @@ const PRIVATE_UMASK = 0o177;
 
 /** What is wrong with device and socket is the user's, and thrown before anything is started. */
 export function serve(device: string, path: string, say: (line: string) => void): Serving {
-  const slot = parseDevice(device);
-  placeDevices([slot]);
-  slot.device.close?.();
+  checkDevice(device);
   const libc = new Libc();
   const listening = listen(new UnixSockets(libc), libc, path);
   const stop = libc.eventfd(0, 0);
@@ -57,6 +55,18 @@ export function serve(device: string, path: string, say: (line: string) => void)
       unlinkSync(path);
     }),
   };
+}
+
+/** What is wrong with it is said as of `--sim`, which this is not. */
+function checkDevice(device: string): void {
+  try {
+    const slot = parseDevice(device);
+    placeDevices([slot]);
+    slot.device.close?.();
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(error.message.replace(/^--sim /, 'serve '));
+  }
 }
 
 function listen(sockets: UnixSockets, libc: Libc, path: string): number {

@@ -18,6 +18,7 @@ import type { DeviceSlot } from '../kernel/topology.js';
 import { DeviceFile } from '../kernel/vfio/device-file.js';
 import { GROUP_FILES } from '../kernel/vfio/group.js';
 import { REGIONS } from '../kernel/vfio/regions.js';
+import { USER_DEVICE_INFO_BYTES } from './protocol.js';
 
 const REQUESTS = {
   info: requestOf(DEVICE_IOCTLS, 'VFIO_DEVICE_GET_INFO'),
@@ -27,8 +28,6 @@ const REQUESTS = {
   reset: requestOf(DEVICE_IOCTLS, 'VFIO_DEVICE_RESET'),
 } as const;
 
-/** VFIO_USER_DEVICE_GET_INFO has the first four fields. */
-export const USER_DEVICE_INFO_BYTES = 16;
 const IRQ_INDEXES = 5;
 
 /** The ioctl's argument, which is all of the caller's memory. */

@@ -7,8 +7,15 @@ import { EINVAL, ENOTTY, EOPNOTSUPP } from '../kernel/errno.js';
 import { type Channel, type Message, TOO_MANY_FDS } from './channel.js';
 import type { ClientMemory } from './client-memory.js';
 import type { PassedInterrupts } from './interrupts.js';
-import { Command, FEATURE, REGION_ACCESS, REGION_IO_FDS, SINGLE_WRITE } from './protocol.js';
-import { type ServedDevice, USER_DEVICE_INFO_BYTES } from './served-device.js';
+import {
+  Command,
+  FEATURE,
+  REGION_ACCESS,
+  REGION_IO_FDS,
+  SINGLE_WRITE,
+  USER_DEVICE_INFO_BYTES,
+} from './protocol.js';
+import type { ServedDevice } from './served-device.js';
 import type { Capabilities } from './version.js';
 
 /** What is answered: a payload, or a negative errno. */

@@ -13,7 +13,7 @@ const DRIVER = ['--', 'touch', witness];
 
 /** Options that both verbs take. */
 const SIMULATION: readonly (readonly [readonly string[], RegExp])[] = [
-  [['--sim', 'nvm'], /--sim nvm: no such device; there are nvme, edu and generic:FILE/],
+  [['--sim', 'nvm'], /--sim nvm: no such device; there are nvme, edu, generic:FILE and vfio-user:SOCKET/],
   [['--sim='], /--sim '': no such device/],
   [['--sim', 'nvme', '--sim', 'ed'], /--sim ed: no such device/],
   [['--sim', 'nvme:size=1'], /1 is too small; at least 1 MiB/],
@@ -25,7 +25,11 @@ const SIMULATION: readonly (readonly [readonly string[], RegExp])[] = [
     /two simulated devices have the same PCI address/,
   ],
   [['--sim', join(scratch, 'a.vtape')], /a\.vtape: a trace can't take a device's place yet/],
-  [['--sim', 'vfio-user:/run/socket'], /vfio-user devices are not there yet/],
+  [['--sim', 'vfio-user:'], /--sim vfio-user:: name the socket of the server/],
+  [
+    ['--sim', 'vfio-user:/nonexistent/socket'],
+    /vfio-user:\/nonexistent\/socket: nobody can be reached there: ENOENT/,
+  ],
   [['--sim', 'nvme', '--sim-kernel', 'version=2.6'], /'version=2\.6' should be one of 6\.12, 6\.1/],
   [['--sim', 'nvme', '--sim-kernel', 'iommu=arm'], /'iommu=arm' should be one of intel, amd, virtio, none/],
   [['--sim', 'nvme', '--sim-kernel', 'colour=red'], /unknown 'colour=red'; known are version, iommu/],

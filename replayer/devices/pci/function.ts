@@ -96,7 +96,7 @@ export class PciFunction implements Host {
 
   configRead(offset: number, width: 1 | 2 | 4): number {
     if (this.removed) return 2 ** (8 * width) - 1;
-    return this.config.get(offset, width);
+    return this.device.configRead?.(offset, width) ?? this.config.get(offset, width);
   }
 
   configWrite(offset: number, width: 1 | 2 | 4, value: number): void {

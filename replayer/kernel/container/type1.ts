@@ -22,6 +22,7 @@ import {
   DMA_WRITE,
   type DmaMapping,
   MappingList,
+  type MappingWatcher,
   nextSequence,
 } from '../iommu/mappings.js';
 import { LAST_ADDRESS, lower, overlaps, type Range, withoutAll } from '../iommu/ranges.js';
@@ -62,6 +63,10 @@ export class Type1 implements AddressSpace {
     readonly locked: LockedMemory,
     readonly variant: KernelVariant,
   ) {}
+
+  watch(watcher: MappingWatcher): () => void {
+    return this.#mappings.watch(watcher);
+  }
 
   lookup(iova: bigint): DmaMapping | undefined {
     const mapping = this.#mappings.at(iova);

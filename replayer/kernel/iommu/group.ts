@@ -2,11 +2,12 @@
 /** An IOMMU group: the devices that can't be told apart, which one user owns together (drivers/iommu/iommu.c). */
 import { EPERM } from '../errno.js';
 import type { IommuHardware } from './hardware.js';
-import type { AddressSpace } from './mappings.js';
+import type { AddressSpace, MappingWatcher } from './mappings.js';
 
 export class IommuGroup {
-  /** Where the group's DMA goes; undefined blocks it (the group's blocking domain). */
-  domain: AddressSpace | undefined;
+  readonly #watchers: MappingWatcher[] = [];
+  #stopWatching: (() => void)[] = [];
+  #domain: AddressSpace | undefined;
   #owner: object | undefined;
   #claims = 0;
 
@@ -17,6 +18,23 @@ export class IommuGroup {
     /** A device of the group belongs to a driver of the host. */
     readonly hostOwned: boolean,
   ) {}
+
+  /** Where the group's DMA goes; undefined blocks it (the group's blocking domain). */
+  get domain(): AddressSpace | undefined {
+    return this.#domain;
+  }
+
+  set domain(domain: AddressSpace | undefined) {
+    if (domain === this.#domain) return;
+    for (const stop of this.#stopWatching) stop();
+    this.#domain = domain;
+    this.#stopWatching = this.#watchers.flatMap((watcher) => domain?.watch?.(watcher) ?? []);
+  }
+
+  /** For devices that must know their memory beforehand. */
+  watch(watcher: MappingWatcher): void {
+    this.#watchers.push(watcher);
+  }
 
   get isClaimed(): boolean {
     return this.#claims > 0 || this.hostOwned;

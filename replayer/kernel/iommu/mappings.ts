@@ -18,11 +18,19 @@ export interface DmaMapping extends Range {
   readonly sequence: number;
 }
 
+/** Hears which addresses a device may reach. */
+export interface MappingWatcher {
+  mapped(mapping: DmaMapping): void;
+  unmapped(mapping: DmaMapping): void;
+}
+
 /** What an IOMMU looks up: iommu_domain. */
 export interface AddressSpace {
   lookup(iova: bigint): DmaMapping | undefined;
   /** By address; undefined where any address leads somewhere. */
   readonly mappings?: readonly DmaMapping[];
+  /** Tells what is mapped, and what changes until the result is called: then all of it is unmapped for the watcher. */
+  watch?(watcher: MappingWatcher): () => void;
 }
 
 let sequence = 0;
@@ -31,7 +39,8 @@ export function nextSequence(): number {
   return ++sequence;
 }
 
-export class MappingList<M extends Range> {
+export class MappingList<M extends DmaMapping> {
+  readonly #watchers = new Set<MappingWatcher>();
   #sorted: M[] = [];
 
   get all(): readonly M[] {
@@ -59,21 +68,42 @@ export class MappingList<M extends Range> {
   /** The caller has made sure that nothing overlaps. */
   insert(mapping: M): void {
     this.#sorted.splice(this.#position(mapping.start), 0, mapping);
+    for (const watcher of this.#watchers) watcher.mapped(mapping);
   }
 
   remove(mapping: M): void {
     const at = this.#position(mapping.start);
-    if (this.#sorted[at] === mapping) this.#sorted.splice(at, 1);
+    if (this.#sorted[at] !== mapping) return;
+    this.#sorted.splice(at, 1);
+    this.#gone([mapping]);
   }
 
   /** Neighbours, in order: one by one, 65535 of them would take seconds. */
   removeRun(run: readonly M[]): void {
     const [first] = run;
-    if (first !== undefined) this.#sorted.splice(this.#position(first.start), run.length);
+    if (first === undefined) return;
+    this.#sorted.splice(this.#position(first.start), run.length);
+    this.#gone(run);
   }
 
   clear(): void {
+    const all = this.#sorted;
     this.#sorted = [];
+    this.#gone(all);
+  }
+
+  /** AddressSpace.watch() */
+  watch(watcher: MappingWatcher): () => void {
+    for (const mapping of this.#sorted) watcher.mapped(mapping);
+    this.#watchers.add(watcher);
+    return () => {
+      this.#watchers.delete(watcher);
+      for (const mapping of this.#sorted) watcher.unmapped(mapping);
+    };
+  }
+
+  #gone(mappings: readonly M[]): void {
+    for (const watcher of this.#watchers) for (const mapping of mappings) watcher.unmapped(mapping);
   }
 
   /** Index of the first mapping that ends at or after the address. */

@@ -8,6 +8,7 @@ import {
   DMA_WRITE,
   type DmaMapping,
   MappingList,
+  type MappingWatcher,
   nextSequence,
 } from '../iommu/mappings.js';
 import { higher, LAST_ADDRESS, lower, overlaps, type Range, withoutAll } from '../iommu/ranges.js';
@@ -47,6 +48,10 @@ export class IoPageTable implements AddressSpace {
   alignment = 1n;
 
   constructor(readonly locked: LockedMemory) {}
+
+  watch(watcher: MappingWatcher): () => void {
+    return this.#areas.watch(watcher);
+  }
 
   lookup(iova: bigint): DmaMapping | undefined {
     return this.#areas.at(iova);

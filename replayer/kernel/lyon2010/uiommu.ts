@@ -3,7 +3,7 @@
 import { UIOMMU } from '../../../abi/object-kinds.js';
 import { EBUSY, EFAULT, EINVAL } from '../errno.js';
 import type { IommuGroup } from '../iommu/group.js';
-import { type AddressSpace, type DmaMapping, MappingList } from '../iommu/mappings.js';
+import { type AddressSpace, type DmaMapping, MappingList, type MappingWatcher } from '../iommu/mappings.js';
 import { OpenFile } from '../process.js';
 
 export class Uiommu extends OpenFile implements AddressSpace {
@@ -17,6 +17,10 @@ export class Uiommu extends OpenFile implements AddressSpace {
 
   lookup(iova: bigint): DmaMapping | undefined {
     return this.#mappings.at(iova);
+  }
+
+  watch(watcher: MappingWatcher): () => void {
+    return this.#mappings.watch(watcher);
   }
 
   /** uiommu_attach_device(); the device holds the domain until it is detached. */
