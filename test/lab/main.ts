@@ -12,6 +12,7 @@ import { guestScript } from './guest-script.js';
 import { findKernel, findNewer, type Kernel } from './kernels.js';
 import { boot, lastLines } from './machine.js';
 import { type DriverResult, examine } from './results.js';
+import { Stepping } from './stepping.js';
 import { indent, Tally } from './tally.js';
 import { type NotRun, writeResults } from './write-results.js';
 
@@ -95,11 +96,12 @@ async function runGuest(
   mkdirSync(directory);
   console.log(`# guest ${name}, ${kernel.title}: ${list.map((driver) => driver.name).join(', ')}`);
   const tracing = traceDevices(directory);
+  const stepping = name === 'stock' ? new Stepping(directory) : undefined;
   const { trouble, seconds, serialLog, out } = await boot({
     kernel,
     layer,
     devices: [...new Set(list.map(({ device }) => device))],
-    script: guestScript(list),
+    script: guestScript(list) + (stepping?.script ?? ''),
     directory,
     bootSector,
     qemu: tracing.qemu,
@@ -111,6 +113,10 @@ async function runGuest(
     `guest ${name} boots, runs its drivers and powers off`,
     trouble === undefined ? '' : `${trouble}\n${lastLines(join(directory, 'qemu.log'))}`,
   );
+  if (stepping !== undefined) {
+    tally.check('a page is opened by a protection key for one thread', stepping.trouble(out));
+    stepping.remove();
+  }
   const deviceLog = await tracing.log();
   const results = list.map((driver, index) => examine(out, driver, { log: deviceLog, run: index }));
   for (const { driver, checks } of results) {

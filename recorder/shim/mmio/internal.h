@@ -169,7 +169,8 @@ struct mmio_site *mmio_site_next(uint32_t *cursor); /* all that were ever added 
 bool mmio_site_pages_touch(uint64_t address, size_t length);
 /* Which site's trampoline an address is in, or NULL. */
 struct mmio_site *mmio_site_of_trampoline(uint64_t address);
-void mmio_site_index_trampoline(struct mmio_site *site);
+/* False when there is no place for one more: a fault in it would not be known for what it is. */
+bool mmio_site_index_trampoline(const struct mmio_site *site, uint64_t start, uint32_t length);
 
 /* The lock of everything that changes. Taken with all asynchronous signals blocked; the owner is known, for fork. */
 /* On a page that a forked child gets zeroed, however it was forked: there, nobody holds a lock. */

@@ -59,15 +59,21 @@ bool mmio_hide_mapping(struct vfio_region_info *info)
 	return true;
 }
 
+static uint64_t forking_mask; /* under the lock, whose own page the child finds zeroed */
+
 void mmio_before_fork(void)
 {
-	if (started)
-		mmio_lock();
+	if (!started)
+		return;
+	mmio_lock();
+	forking_mask = mmio_wiped.mask;
 }
 
 void mmio_after_fork(bool child)
 {
-	(void)child;
-	if (started)
-		mmio_unlock();
+	if (!started)
+		return;
+	if (child)
+		mmio_wiped.mask = forking_mask;
+	mmio_unlock();
 }

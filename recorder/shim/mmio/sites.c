@@ -74,16 +74,17 @@ struct mmio_site *mmio_site_next(uint32_t *cursor)
 	return *cursor < site_count ? &sites[(*cursor)++] : NULL;
 }
 
-void mmio_site_index_trampoline(struct mmio_site *site)
+bool mmio_site_index_trampoline(const struct mmio_site *site, uint64_t start, uint32_t length)
 {
 	uint32_t at = trampoline_count;
 
 	if (at == SITES_MAX * 2)
-		return;
+		return false;
 	trampolines[at].site = (uint32_t)(site - sites);
-	trampolines[at].length = site->trampoline_length;
-	trampolines[at].start = site->trampoline;
+	trampolines[at].length = length;
+	trampolines[at].start = start;
 	__atomic_store_n(&trampoline_count, at + 1, __ATOMIC_RELEASE);
+	return true;
 }
 
 /* Only asked when something faulted outside any known instruction: a walk through some thousands is nothing. */

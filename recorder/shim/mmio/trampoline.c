@@ -760,11 +760,10 @@ bool mmio_trampoline_make(struct mmio_site *site)
 	if (!out.base || !emit(site, S))
 		return false;
 	mmio_code_trim(out.base, CODE_MAX, out.at);
-	if (!mmio_code_write(out.base, out.bytes, out.at))
+	if (!mmio_code_write(out.base, out.bytes, out.at) || !mmio_site_index_trampoline(site, out.base, out.at))
 		return false;
 	site->trampoline_length = (uint16_t)out.at;
 	__atomic_store_n(&site->trampoline, out.base, __ATOMIC_RELEASE);
-	mmio_site_index_trampoline(site);
 	return true;
 }
 

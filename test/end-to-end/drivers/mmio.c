@@ -301,16 +301,31 @@ static long bare_clone(unsigned long flags)
 	return syscall(SYS_clone, flags, 0L, 0L, 0L, 0L);
 }
 
+static int masked_child(void)
+{
+	sigset_t now;
+
+	CHECK(sigprocmask(SIG_BLOCK, NULL, &now) == 0);
+	CHECK(sigismember(&now, SIGUSR1) && sigismember(&now, SIGBUS) && !sigismember(&now, SIGUSR2));
+	return in_child(NULL);
+}
+
 static void forks(void)
 {
 	static char stack[65536] __attribute__((aligned(16)));
+	sigset_t some, before;
 	pid_t child;
 
 	open_device();
 	touch(5);
+	sigemptyset(&some);
+	sigaddset(&some, SIGUSR1);
+	sigaddset(&some, SIGBUS);
+	CHECK(sigprocmask(SIG_BLOCK, &some, &before) == 0);
 	child = fork();
 	if (!child)
-		_exit(in_child(NULL));
+		_exit(masked_child());
+	CHECK(sigprocmask(SIG_SETMASK, &before, &some) == 0 && sigismember(&some, SIGUSR1) && !sigismember(&some, SIGUSR2));
 	touch(5);
 	reap(child);
 	child = (pid_t)bare_clone(SIGCHLD);

@@ -3,7 +3,7 @@
  * Every instruction form at several alignments: first on ordinary memory, then at the same address on a watched BAR
  * (first by its fault, then as it was patched). Registers, flags, vector registers and memory must be the same, and the
  * recording must say what happened. Several threads run the same instruction at the same time, each on its own part of
- * the BAR.    forms MODE [THREADS [nokey|simulated|monotonic|full|stopped|crowded]]
+ * the BAR.    forms MODE [THREADS [nokey|simulated|monotonic|full|stopped|crowded|stepped]]
  */
 #include <pthread.h>
 #include <string.h>
@@ -77,6 +77,7 @@ static struct worker workers[THREADS_MAX];
 static int threads = 1;
 static unsigned int offset_count;
 static bool unrecorded; /* the ring is full, or the recorder has stopped: everything works all the same */
+static bool stepped;    /* only those that no trampoline holds */
 static bool crowded;    /* the table of sites is full: each access is stepped where it stands, its value unknown */
 static pthread_barrier_t together;
 static __thread uint64_t seed;
@@ -220,6 +221,8 @@ static bool applies(const struct form *form, unsigned int offset)
 {
 	if (threads > 1 && strstr(form->name, "sink")) /* which all threads would write to */
 		return false;
+	if (stepped && form->access != STEPPED)
+		return false;
 	return !form->aligned || offset % form->width == 0;
 }
 
@@ -294,6 +297,7 @@ int main(int count, char **arguments)
 
 	RIG_CHECK(count > 1);
 	threads = count > 2 ? atoi(arguments[2]) : 1;
+	stepped = count > 3 && !strcmp(arguments[3], "stepped");
 	crowded = count > 3 && !strcmp(arguments[3], "crowded");
 	offset_count = threads > 1 || crowded ? 3 : sizeof(offsets) / sizeof(offsets[0]);
 	if (count > 3 && !strcmp(arguments[3], "nokey")) /* none is left: the last way of stepping */
