@@ -38,6 +38,11 @@ const VERBS: Readonly<
     summary: 'where the time goes: latencies, rates, queues, interrupts',
     load: () => import('./stats.js'),
   },
+  export: {
+    summary: 'traces for Perfetto, Chrome, Parquet, CSV, JSON lines',
+    load: () => import('./export.js'),
+  },
+  query: { summary: 'SQL over traces', load: () => import('./query.js') },
   replay: {
     summary: 'reissue a recorded session to a device, and report every divergence',
     load: () => import('./replay.js'),

@@ -8,34 +8,13 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { CHUNK_EVENTS, type ColumnName, EventBatch } from '../../traces/columns.js';
 import { openTrace } from '../../traces/reader.js';
-import { TraceWriter } from '../../traces/writer.js';
-import { GENERATED_HEADER, GENERATED_SUMMARY, Generator, generatedDefinitions } from './generate.js';
-import { type Area, medianOf, peakRssMb, processCpuNs, threadCpuNs } from './harness.js';
+import { Generator } from './generate.js';
+import { writeGenerated } from './generated-trace.js';
+import { type Area, medianOf, peakRssMb, threadCpuNs } from './harness.js';
 
 const LONG_EVENTS = 10_000_000;
 /** So many of them in chunks of 65536: a scan of 4 M events takes long enough to be timed. */
 const SCANNED_CHUNKS = 61;
-
-/** Writes the generated trace; generation is not in the returned CPU time, ns. */
-async function writeGenerated(path: string, events: number, codec: 'deflate' | 'none'): Promise<number> {
-  const writer = await TraceWriter.create(path, GENERATED_HEADER, { codec });
-  const generator = new Generator();
-  const batch = new EventBatch();
-  let generating = 0;
-  const start = processCpuNs();
-  await writer.writeDefinitions(generatedDefinitions());
-  for (let left = events; left > 0; left -= batch.length) {
-    const before = threadCpuNs();
-    generator.fill(batch, Math.min(left, CHUNK_EVENTS));
-    generating += threadCpuNs() - before;
-    await writer.ready();
-    writer.writeChunk(batch, []).catch((error: unknown) => {
-      throw error;
-    });
-  }
-  await writer.seal(GENERATED_SUMMARY);
-  return processCpuNs() - start - generating;
-}
 
 /** What a statistic of the columns does at least: count and add the durations for each kind. */
 class Statistic {

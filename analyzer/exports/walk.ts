@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What every format is made from: each event with what its group is called, in order. */
+
+import { IOAS_MAP, IOAS_UNMAP } from '../../abi/iommufd/ioas.js';
+import { errnoName } from '../../abi/linux/errno.js';
+import { tierName } from '../../abi/mmio-sites.js';
+import { escapeText } from '../../abi/text.js';
+import { regionName } from '../../abi/vfio/regions.js';
+import { DMA_MAP, DMA_UNMAP } from '../../abi/vfio/type1.js';
+import { kindName } from '../../session/describe/kinds.js';
+import { SiteNames } from '../../session/describe/site.js';
+import { type EventName, isAccess } from '../../session/groups/event-name.js';
+import { GroupFollower, PayloadCursor } from '../../session/groups/follow.js';
+import { routeName } from '../../session/interrupts.js';
+import type { Session } from '../../session/state.js';
+import type { CallSites } from '../../session/symbols/call-sites.js';
+import type { EventBatch } from '../../traces/columns.js';
+import { PayloadRole } from '../../traces/model.js';
+import type { Trace } from '../../traces/reader.js';
+
+/** What the events of a group have in common, in words; empty where there is nothing to say. */
+export interface GroupText {
+  readonly name: EventName;
+  readonly kind: string;
+  readonly operation: string;
+  /** Thread.id. */
+  readonly threadId: number;
+  readonly pid: number;
+  readonly tid: number;
+  readonly thread: string;
+  readonly object: string;
+  readonly device: string;
+  readonly fd: number;
+  readonly region: string;
+  readonly offset: bigint;
+  readonly register: string;
+  readonly width: number;
+  readonly result: bigint;
+  readonly errno: string;
+  readonly site: string;
+  /** `device0 MSIX[2]` */
+  readonly interrupt: string;
+  /** How a load or store was caught. */
+  readonly caught: string;
+}
+
+export interface DmaRange {
+  iova: bigint;
+  size: bigint;
+}
+
+/** Where an ioctl that maps or unmaps has its IOVA and length. */
+const DMA_ARGUMENTS: Readonly<
+  Record<string, { readonly iova: number; readonly size: number; readonly role: number }>
+> = {
+  VFIO_IOMMU_MAP_DMA: {
+    iova: DMA_MAP.fields.iova.offset,
+    size: DMA_MAP.fields.size.offset,
+    role: PayloadRole.IN,
+  },
+  VFIO_IOMMU_UNMAP_DMA: {
+    iova: DMA_UNMAP.fields.iova.offset,
+    size: DMA_UNMAP.fields.size.offset,
+    role: PayloadRole.OUT,
+  },
+  IOMMU_IOAS_MAP: {
+    iova: IOAS_MAP.fields.iova.offset,
+    size: IOAS_MAP.fields.length.offset,
+    role: PayloadRole.OUT,
+  },
+  IOMMU_IOAS_UNMAP: {
+    iova: IOAS_UNMAP.fields.iova.offset,
+    size: IOAS_UNMAP.fields.length.offset,
+    role: PayloadRole.OUT,
+  },
+};
+
+export function isDmaCall(operation: string): boolean {
+  return operation in DMA_ARGUMENTS;
+}
+
+export class Walk {
+  readonly trace: Trace;
+  readonly session: Session;
+  readonly #follower: GroupFollower;
+  readonly #sites: SiteNames;
+  readonly #payloads = new PayloadCursor();
+  /** ns; of the row that `row` is called with, rounded as everything that leaves the trace is. */
+  time = 0;
+  duration = 0;
+
+  constructor(trace: Trace, callSites?: CallSites) {
+    this.trace = trace;
+    this.#follower = new GroupFollower(trace);
+    this.session = this.#follower.session;
+    this.#sites = new SiteNames(trace.definitions, callSites);
+  }
+
+  /**
+   * `make` is asked once for each group, and again when names have changed; `row` is called for each event with what it made. The
+   * columns of a batch that its group has in common are in `GroupText`; time and duration are in this object. After each batch
+   * it yields how many events are done.
+   */
+  *run<T>(
+    make: (text: GroupText) => T,
+    row: (made: T, batch: EventBatch, row: number) => void,
+  ): Generator<number, void, undefined> {
+    const follower = this.#follower;
+    let events = 0;
+    for (const { batch, groups } of follower.batches()) {
+      const { ticksPerSecond } = this.trace;
+      const { of } = groups;
+      const { timeWords, durationWords } = batch;
+      let epoch = follower.epoch;
+      let made = new Array<T | undefined>(groups.count);
+      let applies = new Uint8Array(groups.count);
+      for (let at = batch.begin; at < batch.end; at++) {
+        const group = of[at] as number;
+        let own = made[group];
+        if (own === undefined) {
+          own = make(this.#text(batch, groups.rows[group] as number, follower.name(group)));
+          made[group] = own;
+          applies[group] = follower.applies(group) ? 1 : 0;
+        }
+        const done = (timeWords[2 * at] as number) + (timeWords[2 * at + 1] as number) * WORD;
+        const took = (durationWords[2 * at] as number) + (durationWords[2 * at + 1] as number) * WORD;
+        this.time = Math.round(((done - took) * 1e9) / ticksPerSecond);
+        this.duration = Math.round((took * 1e9) / ticksPerSecond);
+        row(own, batch, at);
+        if (applies[group] === 1) {
+          if (!follower.apply(group, at)) applies[group] = 0;
+          if (epoch !== follower.epoch) {
+            epoch = follower.epoch;
+            made = new Array<T | undefined>(groups.count);
+            applies = new Uint8Array(groups.count);
+          }
+        }
+      }
+      events += batch.end - batch.begin;
+      yield events;
+    }
+  }
+
+  /** Of a row whose group's operation maps or unmaps; false: its argument was not recorded. Rows in order. */
+  dma(operation: string, batch: EventBatch, row: number, into: DmaRange): boolean {
+    const argument = DMA_ARGUMENTS[operation];
+    if (argument === undefined) return false;
+    const word = (at: number): bigint | undefined => {
+      for (const role of [argument.role, PayloadRole.IN]) {
+        const low = this.#payloads.word(batch, row, at, role);
+        const high = this.#payloads.word(batch, row, at + 4, role);
+        if (low !== undefined && high !== undefined) return (BigInt(high) << 32n) | BigInt(low);
+      }
+      return undefined;
+    };
+    const iova = word(argument.iova);
+    const size = word(argument.size);
+    if (iova === undefined || size === undefined) return false;
+    into.iova = iova;
+    into.size = size;
+    return true;
+  }
+
+  #text(batch: EventBatch, row: number, name: EventName): GroupText {
+    const { definitions } = this.trace;
+    const { names } = this.session;
+    const thread = definitions.threads.get(batch.thread[row] as number);
+    const process = thread === undefined ? undefined : definitions.processes.get(thread.process);
+    const device = names.device(name.object);
+    const { route } = name;
+    const errno = batch.errno[row] as number;
+    return {
+      name,
+      kind: kindName(name.kind),
+      operation: name.operation,
+      threadId: batch.thread[row] as number,
+      pid: process?.pid ?? 0,
+      tid: thread?.tid ?? 0,
+      thread: escapeText(thread?.name ?? ''),
+      object: name.object === 0 ? '' : names.name(name.object),
+      device: escapeText(device?.bdf ?? ''),
+      fd: batch.fd[row] as number,
+      region: name.region < 0 ? '' : regionName(name.region),
+      offset: name.offset,
+      register: name.register,
+      width: name.width,
+      result: batch.result[row] as bigint,
+      errno: errno === 0 ? '' : errnoName(errno),
+      site: this.#sites.name(batch.site[row] as number, name.kind) ?? '',
+      interrupt: route === undefined ? '' : `${names.name(route.device)} ${routeName(route)}`,
+      caught: isAccess(name.kind) ? tierName(name.tier) : '',
+    };
+  }
+}
+
+const WORD = 0x1_0000_0000;
