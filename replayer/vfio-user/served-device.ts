@@ -51,6 +51,7 @@ export class ServedDevice {
   readonly kernel: SimulatedKernel;
   readonly #file: DeviceFile;
   readonly #process: Process;
+  readonly #sizes = new Map<number, bigint>();
 
   /** `eventfd`: what is behind a descriptor of the client's. */
   constructor(slot: DeviceSlot, space: AddressSpace, eventfd: (fd: number) => Eventfd | 'other' | undefined) {
@@ -112,15 +113,25 @@ export class ServedDevice {
 
   /** All of it, or a negative errno. */
   access(region: number, offset: bigint, bytes: Uint8Array, write: boolean): number {
-    const start = defaultRegionOffset(1);
-    // In the ioctl interface an offset beyond this is another region's.
-    if (region >= REGIONS || offset + BigInt(bytes.length) > start) return -EINVAL;
+    // In VFIO's file what lies beyond a region is another one's.
+    if (offset + BigInt(bytes.length) > this.#sizeOf(region)) return -EINVAL;
+    if (bytes.length === 0) return 0;
     const position = defaultRegionOffset(region) + offset;
     const done = write
       ? this.kernel.pwrite(this.#file, bytes, position)
       : this.kernel.pread(this.#file, bytes, position);
     if (done < 0) return done;
     return done === bytes.length ? 0 : -EINVAL;
+  }
+
+  #sizeOf(region: number): bigint {
+    let size = this.#sizes.get(region);
+    if (size === undefined) {
+      const info = this.region(region);
+      size = typeof info === 'number' ? 0n : new DataView(info.buffer).getBigUint64(16, true);
+      if (region < REGIONS) this.#sizes.set(region, size);
+    }
+    return size;
   }
 
   /** "All IRQ file descriptors passed from the old client are closed; the device state should otherwise be retained." */
