@@ -51,8 +51,10 @@ static uint32_t *state_of(uint32_t tid)
 	return NULL;
 }
 
-/* Waits, if it is this thread's to wait. */
-bool mmio_hold_here(void)
+/* This thread has answered already, and the signal is still to come. */
+static __thread bool owed __attribute__((tls_model("initial-exec")));
+
+static bool wait_if_held(void)
 {
 	uint32_t request = __atomic_load_n(&holding, __ATOMIC_ACQUIRE);
 	uint32_t *state = request && holder_pid == (uint32_t)raw_getpid() ? state_of((uint32_t)raw_gettid()) : NULL;
@@ -65,6 +67,14 @@ bool mmio_hold_here(void)
 	return true;
 }
 
+bool mmio_hold_here(void)
+{
+	bool waited = wait_if_held();
+
+	owed |= waited;
+	return waited;
+}
+
 /*
  * A signal that somebody sent. True when it was one of these: the driver doesn't hear of it. One of the driver's that was
  * pending already leaves no room for ours: its thread waits all the same.
@@ -72,10 +82,15 @@ bool mmio_hold_here(void)
 bool mmio_held(const siginfo_t *info)
 {
 	bool ours = info->si_code == SI_QUEUE && info->si_ptr == others;
-	bool waited = info->si_signo == SIGBUS && mmio_hold_here();
-
 	/* Over RLIMIT_SIGPENDING, the kernel sends the signal without what it carries. */
-	return ours || (waited && info->si_code == SI_USER && !info->si_pid);
+	bool bare = info->si_signo == SIGBUS && info->si_code == SI_USER && !info->si_pid;
+	bool expected = info->si_signo == SIGBUS && wait_if_held();
+
+	if (ours || bare) {
+		expected |= owed;
+		owed = false;
+	}
+	return ours || (bare && expected);
 }
 
 static bool send(uint32_t tid)
