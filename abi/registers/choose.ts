@@ -72,10 +72,11 @@ export class DeviceRegisters {
       typeof blocks === 'function'
         ? blocks((r, offset, width) => this.#seen.get(`${r}:${offset}:${width}`))
         : blocks;
+    // The device says where its vectors are; NVMe's doorbells, 65,536 pairs of them by the map, would cover the table.
     const all = [
+      ...msixBlocks(this.#config),
       ...mapped,
       ...(isVirtio(this.#identity) ? virtioBlocks(this.#identity, this.#config) : []),
-      ...msixBlocks(this.#config),
     ].filter((block) => block.region === region);
     return all.length === 0 ? NOTHING : blockLookup(all);
   }

@@ -27,7 +27,16 @@ const OTHERS: readonly (readonly [number, number])[] = [
   [0x3c, 0x3e],
 ];
 
+/** Capability, offset in it, bits: VFIO does itself what they ask for (vfio_pm_config_write, vfio_exp_config_write, vfio_af_config_write). */
+const ACTED_ON: readonly (readonly [capability: number, offset: number, bits: number])[] = [
+  [0x01, 4, 0x03],
+  [EXPRESS, DEVCTL + 1, 0x80],
+  [0x13, 4, 0x01],
+];
+
 interface Owner {
+  /** Its id; undefined for an extended one, and for the header. */
+  readonly capability: number | undefined;
   readonly permissions: Permissions;
   readonly start: number;
   readonly express: boolean;
@@ -37,7 +46,7 @@ interface Owner {
 function ownerOf(config: ConfigSpace, at: number): Owner | undefined {
   if (at < HEADER_BYTES) {
     if (OTHERS.some(([from, to]) => at >= from && at < to)) return undefined;
-    return { permissions: BASIC, start: 0, express: false };
+    return { capability: undefined, permissions: BASIC, start: 0, express: false };
   }
   const placed = config.lookup(at);
   if (placed === undefined) return undefined;
@@ -53,14 +62,15 @@ function ownerOf(config: ConfigSpace, at: number): Owner | undefined {
   const permissions = extended ? extendedPermissions(id) : standardPermissions(id);
   return permissions.write === 'raw'
     ? undefined
-    : { permissions, start, express: !extended && id === EXPRESS };
+    : { capability: extended ? undefined : id, permissions, start, express: !extended && id === EXPRESS };
 }
 
 /** Bits that the device will not see. */
-function dropped({ permissions, start, express }: Owner, at: number): number {
+function dropped({ permissions, start, express, capability }: Owner, at: number): number {
   const writable = permissions.write === 'none' ? 0 : (permissions.writable[at - start] ?? 0);
   const payload = express && at - start === DEVCTL ? PAYLOAD : 0;
-  return (~writable & 0xff) | payload;
+  const acted = ACTED_ON.find(([id, offset]) => id === capability && offset === at - start)?.[2] ?? 0;
+  return ((~writable & 0xff) | payload) & ~acted;
 }
 
 export const CFG_003: Rule = {

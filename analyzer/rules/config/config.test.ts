@@ -84,6 +84,13 @@ test('CFG-003: read back, it is a note; what is unchanged or passed on is nothin
   assert.deepEqual(await judge(CFG_003, fine.s), ['pass']);
 });
 
+test('CFG-003: the power state and a function level reset are acted on', async () => {
+  const { s, device } = nvme();
+  s.configWrite(device, 0x44, 2, 0x000b).configWrite(device, 0x44, 2, 0x0008);
+  s.configRead(device, 0x88, 2, 0x2810).configWrite(device, 0x88, 2, 0xa810);
+  assert.deepEqual(await judge(CFG_003, s), ['pass']);
+});
+
 test('CFG-004: bytes of no capability, and of a vendor’s', async () => {
   const config = nvmeConfig();
   config[0x81] = 0xc0;
