@@ -11,7 +11,9 @@ import { findZydis } from '../doctor/tools.js';
 export function shimLibrary(): string {
   const library = join(packageRoot(), 'build', 'libvfiotape.so');
   if (!existsSync(library))
-    throw new UserError(`the shim is not built: ${library} is missing; npm run build`);
+    throw new UserError(
+      `the shim is not built: ${library} is missing; build it: make -C ${join(packageRoot(), 'recorder/shim')}`,
+    );
   return library;
 }
 

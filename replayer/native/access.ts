@@ -18,7 +18,10 @@ export class NativeAccess {
   /** Throws UserError where the library was not built. */
   constructor() {
     const path = join(packageRoot(), 'build/libvfiotape-access.so');
-    if (!existsSync(path)) throw new UserError(`${path} is not there; build it: npm run build`);
+    if (!existsSync(path))
+      throw new UserError(
+        `${path} is not there; build it: make -C ${join(packageRoot(), 'replayer/native')}`,
+      );
     const library = koffi().load(path);
     this.#load = library.func('int vfiotape_load(uint64_t address, uint width, void *value)');
     this.#store = library.func('int vfiotape_store(uint64_t address, uint width, uint64_t value)');
