@@ -32,6 +32,8 @@ export class DeviceState {
   readonly config: ConfigSpace;
   readonly registers: DeviceRegisters;
   readonly regions = new Map<number, Region>();
+  /** The kernel has the interface as it was posted in June 2010 (V2): it answered a call that later versions lack. */
+  isJune2010 = false;
   #latest: Region | undefined;
 
   constructor(id: number, kind: number, definition: DeviceDefinition | undefined) {

@@ -3,7 +3,8 @@
 import { IOAS_COPY, IOAS_MAP, IOAS_MAP_FILE, IOAS_UNMAP } from '../abi/iommufd/ioas.js';
 import { IRQFD } from '../abi/kvm.js';
 import { decode, readU32 } from '../abi/layout.js';
-import { LYON_DMA_MAP, LYON_FD, lyonDescriptors } from '../abi/lyon2010/ioctls.js';
+import { LYON_BAR_LEN, LYON_DMA_MAP, LYON_FD, lyonDescriptors } from '../abi/lyon2010/ioctls.js';
+import { lyonRegionOffset } from '../abi/lyon2010/regions.js';
 import {
   IRQ_SET,
   IRQ_SET_ACTION_TRIGGER,
@@ -11,7 +12,8 @@ import {
   IRQ_SET_DATA_EVENTFD,
   irqSetDescriptors,
 } from '../abi/vfio/irqs.js';
-import { REGION_INFO } from '../abi/vfio/region-info.js';
+import { REGION_FLAGS, REGION_INFO } from '../abi/vfio/region-info.js';
+import { ROM_REGION } from '../abi/vfio/regions.js';
 import { DMA_MAP, DMA_UNMAP, DMA_UNMAP_ALL, DMA_UNMAP_VADDR } from '../abi/vfio/type1.js';
 import { type Event, PayloadRole } from '../traces/model.js';
 import type { SessionContext } from './change.js';
@@ -192,6 +194,24 @@ const lyonLine =
     session.notify({ type: 'interrupt', device: event.object, index: INTX }, event);
   };
 
+const lyonSingleMsi: Effect = (session, event, before) => {
+  const { fd = -1 } = decode(LYON_FD, before);
+  attach(session, event, fd, { device: event.object, index: MSI, vector: 0, role: 'trigger' });
+  session.notify({ type: 'interrupt', device: event.object, index: MSI }, event);
+};
+
+/** All that a driver of 2010 hears of a region is its length. */
+const lyonBarLength: Effect = (session, event, before, after) => {
+  const index = decode(LYON_BAR_LEN, before).bar;
+  const length = decode(LYON_BAR_LEN, after).bar;
+  const device = session.device(event.object);
+  if (device === undefined || index === undefined || length === undefined || index > ROM_REGION) return;
+  const { READ, WRITE, MMAP } = REGION_FLAGS.bits;
+  const flags = length === 0 ? 0 : index === ROM_REGION ? READ : READ | WRITE | MMAP;
+  device.setRegion({ index, flags, size: BigInt(length), offset: lyonRegionOffset(index) });
+  session.notify({ type: 'region', device, index }, event);
+};
+
 const irqfd: Effect = (session, event, before) => {
   const { fd = -1, flags = 0 } = decode(IRQFD, before);
   const eventfd = recordedObject(event, 0) ?? session.descriptors.get(session.processOf(event), fd);
@@ -215,6 +235,8 @@ const effects: Readonly<Record<string, Effect>> = {
   VFIO_IRQ_EOI_EVENTFD: lyonLine('unmask'),
   VFIO_EVENTFDS_MSI: lyonVectors(MSI),
   VFIO_EVENTFDS_MSIX: lyonVectors(MSIX),
+  VFIO_EVENTFD_MSI: lyonSingleMsi,
+  VFIO_BAR_LEN: lyonBarLength,
 };
 
 const NOTHING = new Uint8Array(0);

@@ -4,8 +4,10 @@
  * what its configuration space holds, which eventfd is which interrupt, what is mapped for DMA and into the process.
  * Nothing here judges: an event that makes no sense changes nothing.
  */
+import type { Ioctl } from '../abi/ioctl.js';
 import { findIoctl } from '../abi/ioctls.js';
-import { isDevice } from '../abi/object-kinds.js';
+import { LYON_V2_EVENTFD_MSI, LYON_V2_IOCTLS } from '../abi/lyon2010/ioctls.js';
+import { isDevice, LYON_DEVICE } from '../abi/object-kinds.js';
 import { CONFIG_REGION } from '../abi/vfio/regions.js';
 import { type Event, EventKind, PayloadRole } from '../traces/model.js';
 import type { DefinitionMaps } from '../traces/reader.js';
@@ -60,6 +62,13 @@ export class Session implements SessionContext {
     const state = new DeviceState(object, kind, this.names.device(object));
     this.#devices.set(object, state);
     return state;
+  }
+
+  /** Which ioctl a number is on this object, as far as the recording has told by now. */
+  ioctl(object: number, request: number): Ioctl | undefined {
+    if (request === LYON_V2_EVENTFD_MSI.request && this.device(object)?.isJune2010 === true)
+      return LYON_V2_EVENTFD_MSI;
+    return findIoctl(this.names.kind(object), request);
   }
 
   processOf(event: Event): number {
@@ -117,10 +126,17 @@ export class Session implements SessionContext {
   }
 
   #ioctl(event: Event): void {
-    const ioctl = findIoctl(this.names.kind(event.object), event.op);
+    const ioctl = this.ioctl(event.object, event.op);
     if (ioctl === undefined) return;
+    if (event.errno === 0 && this.names.kind(event.object) === LYON_DEVICE) this.#posting(event);
     if (ioctl.returns === 'fd' && event.errno === 0) this.#returnedDescriptor(event);
     applyIoctl(this, event, ioctl.name);
+  }
+
+  #posting({ object, op }: Event): void {
+    const device = this.device(object);
+    if (device !== undefined && LYON_V2_IOCTLS.some(({ request }) => request === op))
+      device.isJune2010 = true;
   }
 
   /** A new object that a call returned; the recorder says which it is in the KIND payload's second word. */

@@ -84,11 +84,16 @@ export const LYON_IOCTLS = [
 ] as const;
 
 /**
- * The form of V2 (June 2010), where it differs. VFIO_DMA_MASK and VFIO_EVENTFD_IRQ shared nothing but the number 103:
- * _IOC_SIZE tells 8 bytes from 4. VFIO_EVENTFD_MSI took one descriptor where VFIO_EVENTFDS_MSI takes a list; both are
- * the number 104 with size 4, and a list of one is what the newer reading shows.
+ * The form of V2 (June 2010), where it differs and the number says so. VFIO_DMA_MASK and VFIO_EVENTFD_IRQ shared nothing
+ * but the number 103: _IOC_SIZE tells 8 bytes from 4.
  */
 export const LYON_V2_IOCTLS = [
   ioctl('VFIO_DMA_MAP_ANYWHERE', 0xc0203b64, LYON_DMA_MAP),
   ioctl('VFIO_DMA_MASK', 0x40083b67, LYON_DMA_MASK),
 ] as const;
+
+/**
+ * V2's VFIO_EVENTFD_MSI took one descriptor where VFIO_EVENTFDS_MSI takes a list; both are the number 104 with size 4.
+ * It is meant on a kernel that answered one of V2's other calls.
+ */
+export const LYON_V2_EVENTFD_MSI = ioctl('VFIO_EVENTFD_MSI', 0x40043b68, LYON_FD);

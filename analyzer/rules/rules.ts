@@ -7,6 +7,7 @@ import { CONFIG_RULES } from './config/rules.js';
 import { DMA_RULES } from './dma/rules.js';
 import { INTERRUPTS_RULES } from './interrupts/rules.js';
 import { LIFECYCLE_RULES } from './lifecycle/rules.js';
+import { LYON_RULES } from './lyon2010/rules.js';
 import { MSI_RULES } from './msi/rules.js';
 
 export const RULES: readonly Rule[] = [
@@ -17,6 +18,7 @@ export const RULES: readonly Rule[] = [
   ...DMA_RULES,
   ...BAR_RULES,
   ...CLEANUP_RULES,
+  ...LYON_RULES,
 ];
 
 export function findRule(id: string): Rule | undefined {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { decodeIoctl, type Part, rawParts } from '../../abi/ioctl.js';
-import { findIoctl } from '../../abi/ioctls.js';
 import { objectKindName } from '../../abi/object-kinds.js';
 import { hex } from '../../abi/text.js';
 import { type Event, EventFlag } from '../../traces/model.js';
@@ -22,12 +21,12 @@ export function partsText(parts: readonly Part[]): string {
 
 /** The name that a filter's `op` compares with, without decoding the call. */
 export function ioctlName(session: Session, event: Event): string {
-  return findIoctl(session.names.kind(event.object), event.op)?.name ?? `ioctl ${hex(event.op)}`;
+  return session.ioctl(event.object, event.op)?.name ?? `ioctl ${hex(event.op)}`;
 }
 
 export function describeIoctl(session: Session, event: Event): Description {
   const kind = session.names.kind(event.object);
-  const ioctl = findIoctl(kind, event.op);
+  const ioctl = session.ioctl(event.object, event.op);
   const call = ioctlCall(event);
   const parts = ioctl === undefined ? rawParts(call) : decodeIoctl(ioctl, call);
   const op = ioctl?.name ?? `ioctl ${hex(event.op)}`;

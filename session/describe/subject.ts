@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { findIoctl } from '../../abi/ioctls.js';
 import { hex } from '../../abi/text.js';
 import type { EventBatch } from '../../traces/columns.js';
 import { type Event, EventKind } from '../../traces/model.js';
@@ -124,7 +123,7 @@ export class Subject implements FilterSubject {
       return this.#description?.op ?? kindName(this.kind);
     }
     const request = this.#columns.op[this.#row] as number;
-    return findIoctl(this.#session.names.kind(this.object), request)?.name ?? `ioctl ${hex(request)}`;
+    return this.#session.ioctl(this.object, request)?.name ?? `ioctl ${hex(request)}`;
   }
   get objectName(): string {
     return this.#session.names.name(this.object);

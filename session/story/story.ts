@@ -4,7 +4,6 @@
  * what became of each device (device-life.ts), which address space it is in, and what its controller was told. The
  * analyzer, the charts and the comparison of sessions stand on this.
  */
-import { findIoctl } from '../../abi/ioctls.js';
 import { EVENTFD, isDevice } from '../../abi/object-kinds.js';
 import { hex, textOf } from '../../abi/text.js';
 import { CONFIG_REGION } from '../../abi/vfio/regions.js';
@@ -307,7 +306,7 @@ export class Story {
   #ioctl(event: Event, process: number, device: DeviceLife | undefined): void {
     const { session } = this;
     const objectKind = session.names.kind(event.object);
-    const found = findIoctl(objectKind, event.op);
+    const found = session.ioctl(event.object, event.op);
     const before = payloadOf(event, PayloadRole.IN) ?? NOTHING;
     const after = payloadOf(event, PayloadRole.OUT) ?? before;
     const name = found?.name ?? `ioctl ${hex(event.op)}`;

@@ -49,6 +49,9 @@ export function lyonSession(): SyntheticSession {
     after: encode(LYON_DMA_MAP, map),
   });
   s.ioctl(device, 3, 0x40083b67, { before: words(0xffff_ffff, 0) });
+  // Where those are answered, 104 takes one descriptor.
+  s.ioctl(device, 3, 0x40043b68, { before: words(6) });
+  s.add({ kind: EventKind.READ, object: eventfds[1] ?? 0, fd: 6, op: 8, value: 1n, result: 8n });
   s.transfer(EventKind.READ, device, 3, 8n << 32n, 4, 0n);
   s.add({
     kind: EventKind.WRITE,
