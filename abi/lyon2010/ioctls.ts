@@ -29,7 +29,7 @@ export const LYON_DMA_MASK = struct('u64', 8, { mask: u64(0) });
 export const LYON_FD = struct('int', 4, { fd: s32(0) });
 
 /** In: the BAR, 6 for the ROM. Out, in the same word: its length, 0 when there is none. */
-export const LYON_BAR_LEN = struct('u32', 4, { bar: u32(0) });
+export const LYON_BAR_LEN = struct('u32', 4, { bar: u32(0, { direction: 'inout', silent: true }) });
 
 /** The count that comes before the eventfds; 0 disables. _IOC_SIZE says 4, the array is 4 * (1 + count). */
 export const LYON_EVENTFDS = struct('int', 4, { count: s32(0) });
@@ -58,25 +58,18 @@ export const LYON_IOCTLS = [
   ioctl('VFIO_EVENTFDS_MSI', 0x40043b68, LYON_EVENTFDS, { more: descriptorParts }),
   ioctl('VFIO_EVENTFDS_MSIX', 0x40043b69, LYON_EVENTFDS, { more: descriptorParts }),
   // 167 in the header where the neighbours' numbering asks for 106.
-  ioctl(
-    'VFIO_BAR_LEN',
-    LYON_BAR_LEN_REQUEST,
-    { kind: 'none' },
-    {
-      more: (call) => {
-        const bar =
-          call.before !== undefined && call.before.length >= 4 ? readU32(call.before, 0) : undefined;
-        const length =
-          call.after !== undefined && call.after.length >= 4 ? readU32(call.after, 0) : undefined;
-        return [
-          ...(bar === undefined ? [] : [part('bar', bar === 6 ? 'ROM' : `BAR${bar}`, bar)]),
-          ...(length === undefined || call.errno !== 0
-            ? []
-            : [part('length', `0x${length.toString(16)}`, length, true)]),
-        ];
-      },
+  ioctl('VFIO_BAR_LEN', LYON_BAR_LEN_REQUEST, LYON_BAR_LEN, {
+    more: (call) => {
+      const bar = call.before !== undefined && call.before.length >= 4 ? readU32(call.before, 0) : undefined;
+      const length = call.after !== undefined && call.after.length >= 4 ? readU32(call.after, 0) : undefined;
+      return [
+        ...(bar === undefined ? [] : [part('bar', bar === 6 ? 'ROM' : `BAR${bar}`, bar)]),
+        ...(length === undefined || call.errno !== 0
+          ? []
+          : [part('length', `0x${length.toString(16)}`, length, true)]),
+      ];
     },
-  ),
+  }),
   ioctl('VFIO_DOMAIN_SET', 0x40043b6b, LYON_FD),
   ioctl('VFIO_DOMAIN_UNSET', 0x3b6c),
   ioctl('VFIO_IRQ_EOI', 0x3b6d),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What stands here for the recorded process's things: descriptors, devices, eventfds, memory, ids. */
+import { lyonRegionOffset } from '../../abi/lyon2010/regions.js';
 import * as kinds from '../../abi/object-kinds.js';
 import { defaultRegionOffset } from '../../abi/vfio/regions.js';
 import { DmaMaps } from '../../session/dma.js';
@@ -18,12 +19,14 @@ export interface HeldMapping {
 
 export class OpenDevice {
   readonly fd: number;
+  readonly isLyon: boolean;
   readonly mappings: HeldMapping[][] = [];
   /** Where the target has each region. */
   readonly #offsets = new Map<number, bigint>();
 
-  constructor(fd: number) {
+  constructor(fd: number, isLyon = false) {
     this.fd = fd;
+    this.isLyon = isLyon;
   }
 
   setRegion(region: number, offset: bigint): void {
@@ -32,7 +35,9 @@ export class OpenDevice {
 
   /** In the descriptor. */
   offset(region: number): bigint {
-    return this.#offsets.get(region) ?? defaultRegionOffset(region);
+    return (
+      this.#offsets.get(region) ?? (this.isLyon ? lyonRegionOffset(region) : defaultRegionOffset(region))
+    );
   }
 
   addMapping(region: number, held: HeldMapping): void {
@@ -110,6 +115,32 @@ export class Counterparts implements Remapping {
       this.#allocated.get(address)?.free();
       this.#allocated.delete(address);
     }
+  }
+
+  /** Memory of the recorded process went: devices of 2010 lose what they had mapped of it. */
+  memoryGone(start: bigint, end: bigint): void {
+    for (const [object, { isLyon }] of this.devices) {
+      if (!isLyon) continue;
+      for (const { address, length, start: iova } of this.#session.dma.space(object)) {
+        const here = this.#memory.space(object).at(iova);
+        if (here === undefined || address >= end || address + length <= start) continue;
+        this.#target.memoryGone?.(here.address, length);
+        this.unmapMemory(object, 0, iova, length);
+      }
+    }
+  }
+
+  mappedAt(
+    object: number,
+    vaddr: bigint,
+    length: bigint,
+  ): { readonly iova: bigint; readonly address: bigint } | undefined {
+    for (const { address, start, length: held } of this.#session.dma.space(object)) {
+      if (address !== vaddr || held !== length) continue;
+      const here = this.#memory.space(object).at(start);
+      return here === undefined ? undefined : { iova: start, address: here.address };
+    }
+    return undefined;
   }
 
   id(object: number, recorded: number): number | undefined {

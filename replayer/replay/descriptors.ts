@@ -28,7 +28,8 @@ export class Descriptors {
     compare.errno(event, `open ${path}`, fd < 0 ? -fd : 0);
     if (fd < 0 || event.object === 0) return true;
     counterparts.fds.set(event.object, fd);
-    if (kinds.isDevice(kind)) counterparts.devices.set(event.object, new OpenDevice(fd));
+    if (kinds.isDevice(kind))
+      counterparts.devices.set(event.object, new OpenDevice(fd, kind === kinds.LYON_DEVICE));
     return true;
   }
 
@@ -96,7 +97,11 @@ export class Descriptors {
         account.omit('another device');
         return undefined;
       case kinds.LYON_DEVICE:
-        return orOmit(undefined, 'the interface of 2010');
+        if (this.#isChosen(event.object)) return orOmit(target.lyonPath, 'the interface of 2010');
+        account.omit('another device');
+        return undefined;
+      case kinds.UIOMMU:
+        return orOmit(target.lyonPath === undefined ? undefined : '/dev/uiommu', 'the interface of 2010');
       default:
         return undefined;
     }

@@ -22,6 +22,7 @@ import { IRQ_SET, IRQ_SET_DATA_EVENTFD } from '../../abi/vfio/irqs.js';
 import { DMA_MAP, DMA_UNMAP } from '../../abi/vfio/type1.js';
 import { payloadOf } from '../../session/payloads.js';
 import { type Event, PayloadRole } from '../../traces/model.js';
+import { LYON_HANDLING } from './lyon-arguments.js';
 
 /** What a replay knows of the recorded process's things. */
 export interface Remapping {
@@ -32,13 +33,19 @@ export interface Remapping {
   /** Memory for a recorded DMA mapping. */
   mapMemory(object: number, ioas: number, iova: bigint, length: bigint): bigint;
   unmapMemory(object: number, ioas: number, iova: bigint, length: bigint): void;
+  /** Memory that a device of 2010 has mapped, by the address that it had in the recorded process. */
+  mappedAt(
+    object: number,
+    vaddr: bigint,
+    length: bigint,
+  ): { readonly iova: bigint; readonly address: bigint } | undefined;
   /** The target's id of a recorded iommufd object. */
   id(iommufd: number, recorded: number): number | undefined;
   learnId(iommufd: number, recorded: number, seen: number): void;
 }
 
 /** Undefined: the call can be made. A text: why it is left out. */
-type Patch = (bytes: Uint8Array, remapping: Remapping, event: Event) => string | undefined;
+export type Patch = (bytes: Uint8Array, remapping: Remapping, event: Event) => string | undefined;
 /** After a call that succeeded. */
 type Learn = (
   before: Uint8Array,
@@ -48,7 +55,7 @@ type Learn = (
   event: Event,
 ) => void;
 
-interface Handling {
+export interface Handling {
   readonly patch?: Patch;
   readonly learn?: Learn;
   /** Fields of the answer that belong to the machine or to the process. */
@@ -188,5 +195,5 @@ const HANDLING: Readonly<Record<string, Handling>> = {
 };
 
 export function handlingOf(name: string): Handling {
-  return HANDLING[name] ?? {};
+  return HANDLING[name] ?? LYON_HANDLING[name] ?? {};
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Ioctls: the argument with what belongs to this process, the call, and what it answered. */
-import { findIoctl } from '../../abi/ioctls.js';
 import { decode, type Layout, readU32 } from '../../abi/layout.js';
 import * as kinds from '../../abi/object-kinds.js';
 import { hex } from '../../abi/text.js';
@@ -18,6 +17,7 @@ const MAPS: ReadonlySet<string> = new Set([
   'IOMMU_IOAS_MAP',
   'IOMMU_IOAS_MAP_FILE',
   'IOMMU_IOAS_COPY',
+  'VFIO_DMA_MAP_IOVA',
 ]);
 
 /** ARG_MAX would do for none of VFIO's: its largest, a hot reset's list or 2048 eventfds, have some KiB. */
@@ -50,7 +50,7 @@ export class Ioctls {
   ioctl(event: Event): boolean {
     const { account, session } = this.#context;
     const kind = session.names.kind(event.object);
-    const name = findIoctl(kind, event.op)?.name ?? '';
+    const name = session.ioctl(event.object, event.op)?.name ?? '';
     let done = false;
     try {
       done = this.#reissue(event, kind);
@@ -68,9 +68,9 @@ export class Ioctls {
   }
 
   #reissue(event: Event, kind: number): boolean {
-    const { account, target, compare, counterparts, pace } = this.#context;
+    const { account, session, target, compare, counterparts, pace } = this.#context;
     if (kind === kinds.KVM || kind === kinds.KVM_VM) return false;
-    const found = findIoctl(kind, event.op);
+    const found = session.ioctl(event.object, event.op);
     const fd = counterparts.fds.get(event.object);
     if (fd === undefined) {
       if (kind !== 0) account.omit('calls on descriptors that the replay does not have');

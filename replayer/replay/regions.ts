@@ -8,6 +8,9 @@ import { type Event, EventKind, PayloadRole } from '../../traces/model.js';
 import { littleEndian } from './bytes.js';
 import type { ReplayContext } from './context.js';
 
+/** The low byte of an MMAP's op is its protection. */
+const PROT_WRITE = 2;
+
 export class Regions {
   readonly #context: ReplayContext;
 
@@ -59,7 +62,12 @@ export class Regions {
     if (device === undefined || place === undefined || place.index === CONFIG_REGION) return false;
     pace.wait(event.time);
     account.operations++;
-    const result = target.mmap(device.fd, device.offset(place.index) + place.offset, event.value);
+    const result = target.mmap(
+      device.fd,
+      device.offset(place.index) + place.offset,
+      event.value,
+      (event.op & PROT_WRITE) !== 0,
+    );
     const what = `mmap ${regionName(place.index)}+${hex(place.offset)}`;
     if (!compare.errno(event, what, typeof result === 'number' ? -result : 0)) return true;
     if (typeof result === 'number') return true;
@@ -72,6 +80,7 @@ export class Regions {
   unmap(event: Event, gone: readonly MappedRegion[]): boolean {
     const { account, counterparts, pace } = this.#context;
     let done = false;
+    if (event.errno === 0) counterparts.memoryGone(event.offset, event.offset + event.value);
     for (const { object, region, offset, start, length } of gone) {
       const mappings = counterparts.devices.get(object)?.mappings[region] ?? [];
       const first = Number(offset);

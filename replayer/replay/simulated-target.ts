@@ -4,7 +4,7 @@ import { EBADF, EMFILE } from '../kernel/errno.js';
 import { SimulatedKernel } from '../kernel/kernel.js';
 import { LocalEventfd } from '../kernel/local-process.js';
 import { type Eventfd, type Memory, OpenFile, type Pages, type Process } from '../kernel/process.js';
-import { parseVariant } from '../kernel/variant.js';
+import { type KernelAbi, parseVariant } from '../kernel/variant.js';
 import { parseDevice } from '../simulator/device-options.js';
 import { PageMemory } from './page-memory.js';
 import type { Target, TargetEventfd, TargetMapping, TargetMemory } from './target.js';
@@ -70,6 +70,7 @@ export class SimulatedTarget implements Target {
   readonly bdf: string;
   readonly groupPath: string | undefined;
   readonly cdevPath: string | undefined;
+  readonly lyonPath: string | undefined;
   readonly #kernel: SimulatedKernel;
   readonly #process = new ReplayProcess();
   readonly #argument: bigint;
@@ -78,20 +79,22 @@ export class SimulatedTarget implements Target {
   #bytes: Uint8Array = new Uint8Array(0);
 
   /** `device`: as --sim has it; `variant`: as --sim-kernel has it. Throws UserError. */
-  constructor(device: string, variant: string) {
+  constructor(device: string, variant: string, abi: KernelAbi = 'modern') {
     this.#kernel = new SimulatedKernel({
       variant: parseVariant(variant),
-      devices: [parseDevice(device)],
+      abi,
+      devices: [parseDevice(device, abi)],
       // settle() does what is due.
       schedule: () => undefined,
     });
-    const [placed] = this.#kernel.devices;
+    const [placed] = this.#kernel.functions;
     if (placed === undefined) throw new Error('a simulated machine without its device');
     this.label = `sim:${device}`;
     this.bdf = placed.name;
     const nodes = this.#kernel.nodes;
     this.groupPath = nodes.find((node) => /^\/dev\/vfio\/(noiommu-)?\d+$/.test(node));
     this.cdevPath = nodes.find((node) => node.startsWith('/dev/vfio/devices/'));
+    this.lyonPath = nodes.find((node) => /^\/dev\/vfio\d+$/.test(node));
     this.#argument = this.#process.allocate(ARGUMENT_BYTES);
     const { memory } = this.#process;
     this.#argumentMemory = {
@@ -148,9 +151,9 @@ export class SimulatedTarget implements Target {
     return this.#file(fd)?.pwrite(from, offset) ?? -EBADF;
   }
 
-  mmap(fd: number, offset: bigint, length: bigint): TargetMapping | number {
+  mmap(fd: number, offset: bigint, length: bigint, writable: boolean): TargetMapping | number {
     const file = this.#file(fd);
-    return file === undefined ? -EBADF : this.#kernel.mmap(file, { offset, length, shared: true });
+    return file === undefined ? -EBADF : this.#kernel.mmap(file, { offset, length, shared: true, writable });
   }
 
   memory(length: bigint): TargetMemory {
@@ -168,6 +171,10 @@ export class SimulatedTarget implements Target {
       },
       free: () => memory.removeArea(address),
     };
+  }
+
+  memoryGone(address: bigint, length: bigint): void {
+    this.#kernel.memoryGone(this.#process, address, address + length);
   }
 
   eventfd(): TargetEventfd {

@@ -38,6 +38,8 @@ export interface Target {
   /** Undefined where the machine has no groups, or no device nodes. */
   readonly groupPath: string | undefined;
   readonly cdevPath: string | undefined;
+  /** Of the interface of 2010: /dev/vfioN. */
+  readonly lyonPath?: string | undefined;
   open(path: string): number;
   close(fd: number): void;
   /** The argument is a structure, changed in place. */
@@ -46,9 +48,11 @@ export interface Target {
   ioctlValue(fd: number, request: number, argument: bigint): number;
   pread(fd: number, into: Uint8Array, offset: bigint): number;
   pwrite(fd: number, from: Uint8Array, offset: bigint): number;
-  mmap(fd: number, offset: bigint, length: bigint): TargetMapping | number;
+  mmap(fd: number, offset: bigint, length: bigint, writable: boolean): TargetMapping | number;
   /** Memory for the device, all zeroes. */
   memory(length: bigint): TargetMemory;
+  /** The process unmapped its memory, of which the kernel of 2010 hears. */
+  memoryGone?(address: bigint, length: bigint): void;
   eventfd(): TargetEventfd;
   /** Lets a simulated device do what it was told to. */
   settle(): void;

@@ -45,8 +45,8 @@ export abstract class TranslatedTarget implements Target {
     return this.target.pwrite(this.below(fd), from, offset);
   }
 
-  mmap(fd: number, offset: bigint, length: bigint): TargetMapping | number {
-    return this.target.mmap(this.below(fd), offset, length);
+  mmap(fd: number, offset: bigint, length: bigint, writable: boolean): TargetMapping | number {
+    return this.target.mmap(this.below(fd), offset, length, writable);
   }
 
   memory(length: bigint): TargetMemory {
