@@ -48,6 +48,10 @@ const VERBS: Readonly<
     load: () => import('./replay.js'),
   },
   serve: { summary: 'a simulated device for vfio-user clients', load: () => import('./serve.js') },
+  play: {
+    summary: 'give an unmodified driver the recorded device back',
+    load: () => import('./play.js'),
+  },
   recover: { summary: 'seal what a killed recorder left behind', load: () => import('./recover.js') },
   doctor: { summary: 'can this machine record, and if not, what to do', load: () => import('./doctor.js') },
 };

@@ -7,6 +7,7 @@ import { type RecordOutcome, recordDriver } from '../recorder/launch/record-driv
 import { BUFFER_LEAST, BUFFER_MOST } from '../recorder/launch/settings.js';
 import { whyNoMmio } from '../recorder/launch/spawn.js';
 import { parseWatches } from '../recorder/launch/watch.js';
+import { reportPlays } from './departures.js';
 import { count, describeLosses } from './losses.js';
 import { reportSimulation, simulate, simulationOptions } from './simulation.js';
 import { defineVerb } from './verb.js';
@@ -98,7 +99,9 @@ export const verb = defineVerb({
     try {
       return summarize(await recordDriver({ ...options, ...simulated }));
     } finally {
-      reportSimulation(await simulator.stop(), say);
+      const report = await simulator.stop();
+      reportSimulation(report, say);
+      await reportPlays(report.plays, say);
     }
   },
 });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { UserError } from '../abi/user-error.js';
 import { runDriver } from '../recorder/launch/run-driver.js';
+import { reportPlays } from './departures.js';
 import { reportSimulation, simulate, simulationOptions } from './simulation.js';
 import { defineVerb } from './verb.js';
 
@@ -18,7 +19,10 @@ export const verb = defineVerb({
     try {
       return await runDriver({ command: args.operands, ...simulator });
     } finally {
-      reportSimulation(await simulator.stop(), (line) => process.stderr.write(`vfiotape: ${line}\n`));
+      const report = await simulator.stop();
+      const say = (line: string): void => void process.stderr.write(`vfiotape: ${line}\n`);
+      reportSimulation(report, say);
+      await reportPlays(report.plays, say);
     }
   },
 });

@@ -10,7 +10,7 @@ export const simulationOptions = {
     string: true,
     default: [] as string[],
     describe:
-      'a simulated device instead of the machine’s: nvme[:file=F,size=64M,bdf=B], edu, generic:FILE, vfio-user:SOCKET; several make several, from 0000:00:04.0 on',
+      'a simulated device instead of the machine’s: nvme[:file=F,size=64M,bdf=B], edu, generic:FILE, vfio-user:SOCKET, TRACE.vtape; several make several, from 0000:00:04.0 on',
   },
   'sim-kernel': {
     type: 'string',

@@ -51,12 +51,12 @@ const tiny = join(scratch, 'tiny');
 writeFileSync(tiny, new Uint8Array(511));
 
 const MISTAKES: readonly (readonly [string, RegExp])[] = [
-  ['', /--sim '': no such device; there are nvme, edu, generic:FILE and vfio-user:SOCKET/],
-  ['nvm', /--sim nvm: no such device; there are nvme, edu, generic:FILE and vfio-user:SOCKET/],
+  ['', /--sim '': no such device; there are nvme, edu, generic:FILE, vfio-user:SOCKET and TRACE\.vtape/],
+  ['nvm', /--sim nvm: no such device; there are nvme, edu, generic:FILE, vfio-user:SOCKET and TRACE\.vtape/],
   ['NVME', /no such device/],
   ['nvme,size=1M', /no such device/],
-  ['trace.vtape', /--sim trace\.vtape: a trace can't take a device's place yet/],
-  ['/var/tmp/a:b.vtape', /a trace can't take a device's place yet/],
+  ['trace.vtape', /--sim trace\.vtape: can't be opened: no such file/],
+  ['/var/tmp/a:b.vtape', /--sim \/var\/tmp\/a:b\.vtape: can't be opened/],
   ['vfio-user', /--sim vfio-user: name the socket of the server: vfio-user:SOCKET/],
   ['vfio-user:/run/device,size=4M', /'size=4M' is not understood; known are bdf=/],
   ['nvme:colour=red', /'colour=red' is not understood; known are file=, size=, bdf=/],

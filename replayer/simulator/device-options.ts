@@ -1,16 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-/** `--sim DEVICE`: nvme[:file=F,size=64M,bdf=B], edu[:bdf=B], generic:FILE[,bdf=B], vfio-user:SOCKET[,bdf=B]. */
+/**
+ * `--sim DEVICE`: nvme[:file=F,size=64M,bdf=B], edu[:bdf=B], generic:FILE[,bdf=B], vfio-user:SOCKET[,bdf=B],
+ * TRACE.vtape[:device=B,bdf=B].
+ */
 import { parseSize } from '../../abi/quantity.js';
+import { escapeText } from '../../abi/text.js';
 import { UserError } from '../../abi/user-error.js';
+import { TraceError } from '../../traces/errors.js';
+import { openTrace, type Trace } from '../../traces/reader.js';
 import { Edu } from '../devices/edu/edu.js';
 import { Nvme } from '../devices/nvme/nvme.js';
 import { FileStorage, MemoryStorage } from '../devices/nvme/storage.js';
+import type { Departure } from '../devices/recorded/departure.js';
+import { recordedDevices } from '../devices/recorded/identity.js';
+import { RecordedDevice } from '../devices/recorded/recorded.js';
 import { type DeviceSlot, parseBdf } from '../kernel/topology.js';
 import type { KernelAbi } from '../kernel/variant.js';
+import type { Masks } from '../replay/masks.js';
 import { RemoteDevice } from '../vfio-user/remote-device.js';
 import { readGeneric } from './generic-file.js';
 
-const DEVICES = 'nvme, edu, generic:FILE and vfio-user:SOCKET';
+const DEVICES = 'nvme, edu, generic:FILE, vfio-user:SOCKET and TRACE.vtape';
+const TRACE = /^(.*\.vtape)(?::(.*))?$/s;
 const SIZE_DEFAULT = 64 << 20;
 const SIZE_LEAST = 1 << 20;
 const SIZE_MOST = 2 ** 40;
@@ -19,8 +30,36 @@ function say(line: string): void {
   process.stderr.write(`vfiotape: ${line}\n`);
 }
 
+/** What a device that plays a recording does when its driver leaves the script; it goes on, unless told otherwise. */
+export interface PlayOptions {
+  readonly stops: boolean;
+  readonly onDeparture: (departure: Departure) => void;
+  readonly masks?: Masks;
+}
+
+const GOES_ON: PlayOptions = { stops: false, onDeparture: () => undefined };
+
+/** As `--sim` has it, or a device of a trace. */
+export type DeviceChoice = string | { readonly trace: string; readonly device: string };
+
+export function makeDevice(
+  choice: DeviceChoice,
+  abi: KernelAbi = 'modern',
+  play: PlayOptions = GOES_ON,
+): DeviceSlot {
+  if (typeof choice === 'string') return parseDevice(choice, abi, play);
+  return recorded(choice.trace, choice.trace, new Map([['device', choice.device]]), play);
+}
+
 /** The device with its place; says in one line what is wrong with the text. */
-export function parseDevice(text: string, abi: KernelAbi = 'modern'): DeviceSlot {
+export function parseDevice(
+  text: string,
+  abi: KernelAbi = 'modern',
+  play: PlayOptions = GOES_ON,
+): DeviceSlot {
+  const trace = TRACE.exec(text);
+  if (trace !== null && !/^(nvme|edu|generic|vfio-user):/.test(text))
+    return recorded(text, trace[1] as string, parseOptions(text, trace[2] ?? '', ['device', 'bdf']), play);
   const colon = text.indexOf(':');
   const kind = colon < 0 ? text : text.slice(0, colon);
   const rest = colon < 0 ? '' : text.slice(colon + 1);
@@ -43,8 +82,6 @@ export function parseDevice(text: string, abi: KernelAbi = 'modern'): DeviceSlot
       return { device: new RemoteDevice(socket, say), ...place(text, options) };
     }
     default:
-      if (text.endsWith('.vtape'))
-        throw new UserError(`--sim ${text}: a trace can't take a device's place yet; there are ${DEVICES}`);
       throw new UserError(`--sim ${text === '' ? "''" : text}: no such device; there are ${DEVICES}`);
   }
 }
@@ -52,6 +89,54 @@ export function parseDevice(text: string, abi: KernelAbi = 'modern'): DeviceSlot
 /** QEMU's edu can't be reset, and the VFIO of 2010 opens nothing that it can't reset: there the kernel knows a way. */
 function edu(abi: KernelAbi): Edu {
   return new Edu({ specificReset: abi === 'lyon2010' });
+}
+
+function recorded(
+  text: string,
+  path: string,
+  options: ReadonlyMap<string, string>,
+  play: PlayOptions,
+): DeviceSlot {
+  let trace: Trace | undefined;
+  try {
+    trace = openTrace(path);
+    const device = recordedDevice(trace, text, options.get('device'), play);
+    const group = /^[1-9]\d{0,5}$/.test(device.group) ? Number(device.group) : undefined;
+    const bdf = place(text, options).bdf ?? device.bdf;
+    parseBdf(bdf);
+    return { device: device.device, bdf, ...(group !== undefined && { group }) };
+  } catch (error) {
+    trace?.close();
+    if (error instanceof TraceError) throw new UserError(`--sim ${error.message}`);
+    throw error;
+  }
+}
+
+function recordedDevice(
+  trace: Trace,
+  text: string,
+  wanted: string | undefined,
+  { stops, onDeparture, masks }: PlayOptions,
+): { readonly device: RecordedDevice; readonly bdf: string; readonly group: string } {
+  const devices = recordedDevices(trace);
+  const names = [...devices.keys()].map((name) => escapeText(name)).join(', ');
+  if (devices.size === 0) throw new UserError(`--sim ${text}: no device was opened in this recording`);
+  if (wanted === undefined && devices.size > 1)
+    throw new UserError(`--sim ${text}: it has several devices; add :device=B, one of ${names}`);
+  const bdf = wanted ?? [...devices.keys()][0] ?? '';
+  const objects = devices.get(bdf);
+  if (objects === undefined)
+    throw new UserError(`--sim ${text}: device ${bdf} is not in it; there is ${names}`);
+  const definition = [...trace.definitions.devices.values()].find((one) => one.bdf === bdf);
+  const device = new RecordedDevice(trace, {
+    objects,
+    stops,
+    onDeparture,
+    ...(masks !== undefined && {
+      masked: (region, offset, register) => masks.bits(region, offset, register),
+    }),
+  });
+  return { device, bdf, group: definition?.iommuGroup ?? '' };
 }
 
 function nvme(text: string, options: ReadonlyMap<string, string>): DeviceSlot {

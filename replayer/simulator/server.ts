@@ -44,6 +44,7 @@ export class SimulatorServer {
   /** Files' connections, and those that are kept for a file to come. */
   readonly #sockets = new Map<bigint, Connection>();
   readonly #server: Server;
+  #held = false;
   #lastMapping = 0;
 
   /** `afterChange` is called before a driver hears of a call that may have changed what sysfs shows. */
@@ -75,6 +76,11 @@ export class SimulatorServer {
     for (const { socket } of this.#connections) socket.destroy();
   }
 
+  /** From now on nobody is answered: a driver stands where it is. */
+  hold(): void {
+    this.#held = true;
+  }
+
   #accept(socket: Socket): void {
     const connection: Connection = { socket, role: 'new', process: undefined, inode: undefined };
     const frames = new FrameReader();
@@ -95,7 +101,7 @@ export class SimulatorServer {
   }
 
   #drain(connection: Connection, frames: FrameReader): void {
-    while (!connection.socket.destroyed) {
+    while (!connection.socket.destroyed && !this.#held) {
       if (connection.role === 'service') {
         const message = frames.nextFixed(SIM_SERVICE_BYTES);
         if (message === undefined) return;
@@ -119,7 +125,7 @@ export class SimulatorServer {
   }
 
   #reply({ socket }: Connection, { type }: Request, reply: Reply): void {
-    if (socket.destroyed) return;
+    if (socket.destroyed || this.#held) return;
     if (socket.writableLength > UNREAD_MOST) socket.destroy();
     else socket.write(encodeReply(type, reply));
   }

@@ -4,23 +4,30 @@ import { rmSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { UserError } from '../../abi/user-error.js';
 import { SIM_VARIABLE } from '../../abi/wire/sim.js';
+import type { PlayReport } from '../devices/recorded/departure.js';
 import { SimulatedKernel } from '../kernel/kernel.js';
 import { placeDevices } from '../kernel/topology.js';
 import { type KernelAbi, parseVariant } from '../kernel/variant.js';
-import { parseDevice } from './device-options.js';
+import { parseMasks } from '../replay/masks.js';
+import { type DeviceChoice, makeDevice } from './device-options.js';
 import { makeDirectory } from './directory.js';
 
 export interface SimulatorStart {
   readonly directory: string;
-  /** As `--sim` has them. */
-  readonly devices: readonly string[];
+  readonly devices: readonly DeviceChoice[];
   /** As `--sim-kernel` has it; '' for the default. */
   readonly variant: string;
   readonly abi: KernelAbi;
+  readonly play: PlaySettings;
 }
 
-/** What its thread says first. */
-export type SimulatorStarted = 'ready' | { readonly mistake: string };
+/** For devices out of a trace. */
+export interface PlaySettings {
+  /** At the first departure from the script the driver is answered no more. */
+  readonly stops: boolean;
+  /** As a file of masks has them, with its name. */
+  readonly masks?: { readonly text: string; readonly file: string };
+}
 
 /** What its thread is told. */
 export type SimulatorOrder =
@@ -35,13 +42,24 @@ export interface SimulatorReport {
   readonly refused: string | undefined;
   /** Stacks of what went wrong in the simulator itself. */
   readonly bugs: readonly string[];
+  readonly plays: readonly PlayReport[];
 }
+
+/** What its thread tells. */
+export type SimulatorNews =
+  | { readonly what: 'ready' }
+  /** Instead of the first `ready`. */
+  | { readonly what: 'mistake'; readonly message: string }
+  | { readonly what: 'departure' }
+  | { readonly what: 'report'; readonly report: SimulatorReport };
 
 export interface Simulator {
   readonly directory: string;
   readonly abi: KernelAbi;
   /** What the driver needs in its environment. */
   readonly environment: Readonly<Record<string, string>>;
+  /** Settled when a driver was answered no more. */
+  readonly departed: Promise<void>;
   /** From now on what the devices do is recorded in this ring of the session. */
   recordDevices(session: string, ring: number): Promise<void>;
   /** Waits for what the driver left running, then takes the machine away. */
@@ -50,36 +68,47 @@ export interface Simulator {
 
 /** Errors in `devices` and `variant` are the user's, and thrown before anything is started. */
 export async function startSimulator(
-  devices: readonly string[],
+  devices: readonly DeviceChoice[],
   variant: string,
   abi: KernelAbi = 'modern',
+  play: PlaySettings = { stops: false },
 ): Promise<Simulator> {
-  tryOut(devices, variant, abi);
+  tryOut(devices, variant, abi, play);
   const directory = makeDirectory();
-  const start: SimulatorStart = { directory, devices, variant, abi };
+  const start: SimulatorStart = { directory, devices, variant, abi, play };
   const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: start });
   const failed = new Promise<never>((_, reject) => worker.once('error', reject));
   failed.catch(() => undefined);
-  const first = new Promise<SimulatorStarted>((resolve) => worker.once('message', resolve));
-  const started = await Promise.race([first, failed]);
-  if (started !== 'ready') {
+  const heard = <W extends SimulatorNews['what']>(what: W): Promise<Extract<SimulatorNews, { what: W }>> =>
+    new Promise((resolve) => {
+      const listen = (news: SimulatorNews): void => {
+        if (news.what !== what) return;
+        worker.off('message', listen);
+        resolve(news as Extract<SimulatorNews, { what: W }>);
+      };
+      worker.on('message', listen);
+    });
+  const departed = heard('departure').then(() => undefined);
+  const started = await Promise.race([heard('ready'), heard('mistake'), failed]);
+  if (started.what === 'mistake') {
     await worker.terminate();
     rmSync(directory, { recursive: true, force: true });
-    throw new UserError(started.mistake);
+    throw new UserError(started.message);
   }
   const ask = (order: SimulatorOrder): void => worker.postMessage(order);
   return {
     directory,
     abi,
+    departed,
     environment: { [SIM_VARIABLE]: directory },
     async recordDevices(session, ring) {
-      const ready = new Promise<void>((resolve) => worker.once('message', () => resolve()));
+      const ready = heard('ready');
       ask({ what: 'record', session, ring });
       await Promise.race([ready, failed]);
     },
     async stop() {
       try {
-        const report = new Promise<SimulatorReport>((resolve) => worker.once('message', resolve));
+        const report = heard('report').then((news) => news.report);
         ask({ what: 'stop' });
         return await Promise.race([report, failed]);
       } finally {
@@ -91,11 +120,17 @@ export async function startSimulator(
 }
 
 /** Finds what is wrong with a command line. Only the VFIO of 2010 may refuse a device, which a machine must be built for. */
-function tryOut(devices: readonly string[], variant: string, abi: KernelAbi): void {
+function tryOut(
+  devices: readonly DeviceChoice[],
+  variant: string,
+  abi: KernelAbi,
+  { masks }: PlaySettings,
+): void {
+  if (masks !== undefined) parseMasks(masks.text, masks.file);
   const parsed = parseVariant(variant);
   if (abi === 'lyon2010' && (parsed.noiommu || /\bversion=/.test(variant)))
     throw new UserError('--sim-kernel: --abi lyon2010 has its own version, and needs an IOMMU');
-  const slots = devices.map((text) => parseDevice(text, abi));
+  const slots = devices.map((choice) => makeDevice(choice, abi));
   try {
     placeDevices(slots);
     // Who connects to somebody's server connects once.

@@ -4,47 +4,66 @@ import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { UserError } from '../../abi/user-error.js';
 import { SIM_ROOT, SIM_SOCKET } from '../../abi/wire/sim.js';
+import { RecordedDevice } from '../devices/recorded/recorded.js';
 import { faultText } from '../kernel/iommu/faults.js';
 import { SimulatedKernel } from '../kernel/kernel.js';
 import { parseVariant } from '../kernel/variant.js';
-import { parseDevice } from './device-options.js';
+import { parseMasks } from '../replay/masks.js';
+import { makeDevice, type PlayOptions } from './device-options.js';
 import { DeviceRing } from './device-ring.js';
 import { SimulatorServer } from './server.js';
-import type { SimulatorOrder, SimulatorReport, SimulatorStart, SimulatorStarted } from './simulator.js';
+import type { SimulatorNews, SimulatorOrder, SimulatorReport, SimulatorStart } from './simulator.js';
 import { layOutTree } from './tree.js';
 
-const { directory, devices, variant, abi } = workerData as SimulatorStart;
+const { directory, devices, variant, abi, play } = workerData as SimulatorStart;
 const IDLE_POLL_MS = 20;
 
+const tell = (news: SimulatorNews): void => parentPort?.postMessage(news);
 const kernel = await build();
 const server = new SimulatorServer(kernel, layOutTree(join(directory, SIM_ROOT), kernel));
 await server.listen(join(directory, SIM_SOCKET));
-const started: SimulatorStarted = 'ready';
-parentPort?.postMessage(started);
+tell({ what: 'ready' });
 
 /** A device whose server can't be had is the user's mistake; an error's class does not get through to the other thread. */
 async function build(): Promise<SimulatedKernel> {
+  const options: PlayOptions = {
+    stops: play.stops,
+    onDeparture() {
+      if (!play.stops) return;
+      server.hold();
+      tell({ what: 'departure' });
+    },
+    ...(play.masks !== undefined && { masks: parseMasks(play.masks.text, play.masks.file) }),
+  };
   try {
     return new SimulatedKernel({
       variant: parseVariant(variant),
       abi,
-      devices: devices.map((text) => parseDevice(text, abi)),
+      devices: devices.map((choice) => makeDevice(choice, abi, options)),
     });
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    const told: SimulatorStarted = { mistake: error.message };
-    parentPort?.postMessage(told);
+    tell({ what: 'mistake', message: error.message });
     return await new Promise(() => undefined);
   }
+}
+
+function devicesPlayed(): readonly RecordedDevice[] {
+  return kernel.devices.flatMap(({ core }) => {
+    const { device } = core.pci.fn;
+    return device instanceof RecordedDevice ? [device] : [];
+  });
 }
 
 /** Once the driver has ended: children that it left behind are waited for. */
 function stop(): void {
   const finish = (): void => {
-    if (!server.isIdle) {
+    const played = devicesPlayed();
+    if (!server.isIdle && !(play.stops && played.some(({ hasDeparted }) => hasDeparted))) {
       setTimeout(finish, IDLE_POLL_MS);
       return;
     }
+    const plays = played.map((device) => device.finish());
     server.close();
     for (const { fn } of kernel.functions) fn.device.close?.();
     const report: SimulatorReport = {
@@ -52,8 +71,9 @@ function stop(): void {
       firstFaults: kernel.faults.first.slice(0, 4).map(faultText),
       refused: server.refused,
       bugs: server.bugs,
+      plays,
     };
-    parentPort?.postMessage(report);
+    tell({ what: 'report', report });
   };
   // The driver's hang-up may still be on its way.
   setImmediate(() => setImmediate(finish));
@@ -63,7 +83,7 @@ parentPort?.on('message', (order: SimulatorOrder) => {
   switch (order.what) {
     case 'record':
       kernel.watch = new DeviceRing(order.session, order.ring);
-      parentPort?.postMessage('recording');
+      tell({ what: 'ready' });
       break;
     case 'stop':
       stop();

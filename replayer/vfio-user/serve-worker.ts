@@ -18,5 +18,6 @@ tell({
     firstFaults: faults.first.slice(0, 4).map(faultText),
     refused: undefined,
     bugs: [],
+    plays: [],
   },
 });

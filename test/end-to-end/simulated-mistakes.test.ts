@@ -13,7 +13,10 @@ const DRIVER = ['--', 'touch', witness];
 
 /** Options that both verbs take. */
 const SIMULATION: readonly (readonly [readonly string[], RegExp])[] = [
-  [['--sim', 'nvm'], /--sim nvm: no such device; there are nvme, edu, generic:FILE and vfio-user:SOCKET/],
+  [
+    ['--sim', 'nvm'],
+    /--sim nvm: no such device; there are nvme, edu, generic:FILE, vfio-user:SOCKET and TRACE\.vtape/,
+  ],
   [['--sim='], /--sim '': no such device/],
   [['--sim', 'nvme', '--sim', 'ed'], /--sim ed: no such device/],
   [['--sim', 'nvme:size=1'], /1 is too small; at least 1 MiB/],
@@ -24,7 +27,8 @@ const SIMULATION: readonly (readonly [readonly string[], RegExp])[] = [
     ['--sim', 'edu:bdf=0000:00:05.0', '--sim', 'nvme:bdf=0000:00:05.0'],
     /two simulated devices have the same PCI address/,
   ],
-  [['--sim', join(scratch, 'a.vtape')], /a\.vtape: a trace can't take a device's place yet/],
+  [['--sim', join(scratch, 'a.vtape')], /--sim .*a\.vtape: can't be opened/],
+  [['--sim', `${join(scratch, 'a.vtape')}:size=1M`], /'size=1M' is not understood; known are device=, bdf=/],
   [['--sim', 'vfio-user:'], /--sim vfio-user:: name the socket of the server/],
   [
     ['--sim', 'vfio-user:/nonexistent/socket'],

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What `play`, and `--sim` with a trace, say of a driver that left the script. */
+import { escapeText } from '../abi/text.js';
+import type { Departure, DepartureKind, PlayReport } from '../replayer/devices/recorded/departure.js';
+import { describeEvents, type EventLine } from '../session/describe/lines.js';
+import { withTrace } from './input.js';
+import { withCallSites } from './symbols.js';
+
+const SHOWN = 50;
+
+const WHAT: Readonly<Record<DepartureKind, string>> = {
+  order: 'something else was recorded here',
+  value: 'another value',
+  unknown: 'the recording does not have the value of this register',
+  memory: 'the device finds other memory than it found',
+  unmapped: 'the device does not find the memory that it found',
+  extra: 'after the last that was recorded',
+  missing: 'the driver ended before it',
+};
+
+/** One block for each departure, with the recorded event in full. */
+async function departureLines(
+  { trace: path, bdf, departures, departed }: PlayReport,
+  symbols?: readonly string[],
+): Promise<readonly string[]> {
+  const shown = departures.slice(0, SHOWN);
+  const numbers = shown.flatMap(({ event }) => event ?? []);
+  const lines = await withTrace(path, (trace) =>
+    withCallSites(trace, symbols, async (callSites) => describeEvents(trace, numbers, callSites)),
+  );
+  return [
+    ...shown.flatMap((departure) => block(departure, lines)),
+    ...(departed > shown.length ? [`${escapeText(bdf)}: ${departed - shown.length} more departures`] : []),
+  ];
+}
+
+function block({ kind, bdf, event, got }: Departure, lines: ReadonlyMap<number, EventLine>): string[] {
+  const line = event === undefined ? undefined : lines.get(event);
+  const site = line?.site === undefined ? '' : `  @${line.site}`;
+  return [
+    `${escapeText(bdf)}: the driver left the script${event === undefined ? '' : ` at event ${event}`}: ${WHAT[kind]}`,
+    `  expected  ${line === undefined ? 'nothing more' : `${line.text.trim()}${site}`}`,
+    `  got       ${escapeText(got)}`,
+  ];
+}
+
+/** Of devices that played beside others, or for a driver that goes on. */
+export async function reportPlays(
+  plays: readonly PlayReport[],
+  say: (line: string) => void,
+  symbols?: readonly string[],
+): Promise<void> {
+  for (const play of plays) {
+    say(playedLine(play));
+    for (const line of await departureLines(play, symbols)) say(line);
+  }
+}
+
+function playedLine({ trace, bdf, writes, reads, dmaBytes, interrupts, departed }: PlayReport): string {
+  return `played ${escapeText(trace)} as ${escapeText(bdf)}: ${writes} writes and ${reads} reads as recorded, ${dmaBytes} bytes of DMA, ${interrupts} interrupts, ${departed === 0 ? 'no departure' : `${departed} departure${departed === 1 ? '' : 's'}`}`;
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Where a driver did something else than was recorded. */
+
+export type DepartureKind =
+  /** Another call or access than the recording has here. */
+  | 'order'
+  /** The same, with another value. */
+  | 'value'
+  /** A register whose value the recording does not have, here or before. */
+  | 'unknown'
+  /** The device read something else in the driver's memory. */
+  | 'memory'
+  /** The memory that the device read or wrote is not there. */
+  | 'unmapped'
+  /** After the last call or access that was recorded. */
+  | 'extra'
+  /** The driver ended before it. */
+  | 'missing';
+
+export interface Departure {
+  readonly kind: DepartureKind;
+  readonly bdf: string;
+  /** Number of the recorded event that should have come; undefined after the last. */
+  readonly event: number | undefined;
+  /** What came, or what is otherwise. */
+  readonly got: string;
+}
+
+export interface PlayReport {
+  readonly trace: string;
+  readonly bdf: string;
+  /** Driver's writes, and reads, that were as recorded. */
+  readonly writes: number;
+  readonly reads: number;
+  /** Bytes of DMA. */
+  readonly dmaBytes: number;
+  readonly interrupts: number;
+  /** The first of them. */
+  readonly departures: readonly Departure[];
+  readonly departed: number;
+}

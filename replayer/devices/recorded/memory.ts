@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Where the recorded driver's DMA memory is in the driver of today: found by the mapping and the offset in it, since
+ * IOVAs may be others each time. A mapping is told by its size and its place among those of that size.
+ */
+import type { DmaSpace } from '../../../session/story/address-spaces.js';
+import type { DmaWindow } from '../device.js';
+import { littleEndian } from './accesses.js';
+
+interface RecordedMap extends DmaWindow {
+  readonly space: DmaSpace;
+}
+
+export interface LivePiece {
+  readonly iova: bigint;
+  /** Of the recorded bytes. */
+  readonly from: number;
+  readonly length: number;
+}
+
+/** Mappings of a recording that are live at once; a driver of the kernel's limit has 65535 in each container. */
+const MAPS_MOST = 1 << 18;
+const LOW = 0xffff_ffffn;
+
+export class RecordedMemory {
+  #maps: RecordedMap[] = [];
+  /** What each was found to be. */
+  readonly #found = new Map<RecordedMap, DmaWindow>();
+  #windows: readonly DmaWindow[] = [];
+
+  map(space: DmaSpace, iova: bigint, size: bigint): void {
+    if (this.#maps.length < MAPS_MOST) this.#maps.push({ space, iova, size });
+  }
+
+  unmap(space: DmaSpace, iova: bigint, size: bigint): void {
+    const gone = this.#maps.filter(
+      (map) => map.space === space && map.iova >= iova && map.iova + map.size <= iova + size,
+    );
+    if (gone.length === 0) return;
+    for (const map of gone) this.#found.delete(map);
+    this.#maps = this.#maps.filter((map) => !gone.includes(map));
+  }
+
+  /** What is mapped now. */
+  look(windows: readonly DmaWindow[]): void {
+    this.#windows = windows;
+  }
+
+  /** Where these recorded bytes are now; a string says why that is not known. */
+  locate(space: DmaSpace | undefined, iova: bigint, length: number): readonly LivePiece[] | string {
+    const pieces: LivePiece[] = [];
+    for (let from = 0; from < length; ) {
+      const address = iova + BigInt(from);
+      const map = this.#at(space, address);
+      if (map === undefined) return `0x${address.toString(16)} was not mapped in the recording`;
+      const live = this.#live(map);
+      if (live === undefined) return `no memory of 0x${map.size.toString(16)} bytes is mapped in its place`;
+      const inside = address - map.iova;
+      const rest = map.size - inside;
+      const count = rest < BigInt(length - from) ? Number(rest) : length - from;
+      pieces.push({ iova: live.iova + inside, from, length: count });
+      from += count;
+    }
+    return pieces;
+  }
+
+  /** Whether two numbers are the same, or addresses of the same place in a mapping. */
+  sameNumber(recorded: bigint, seen: bigint, width: number): boolean {
+    if (recorded === seen) return true;
+    if (width === 8) return this.#translations(recorded).some((value) => value === seen);
+    // Half of an address, as devices of 32-bit registers have it.
+    if (width !== 4) return false;
+    return this.#maps.some((map) => {
+      const live = this.#live(map);
+      if (live === undefined) return false;
+      if (map.iova >> 32n === recorded && live.iova >> 32n === seen) return true;
+      const inside = recorded - (map.iova & LOW);
+      return inside >= 0n && inside < map.size && ((live.iova + inside) & LOW) === seen;
+    });
+  }
+
+  /** The same for bytes: words that differ may be addresses. */
+  sameBytes(recorded: Uint8Array, seen: Uint8Array): boolean {
+    if (Buffer.compare(recorded, seen) === 0) return true;
+    for (let at = 0; at < recorded.length; at += 8) {
+      const [a, b] = [recorded.subarray(at, at + 8), seen.subarray(at, at + 8)];
+      if (Buffer.compare(a, b) === 0) continue;
+      if (a.length < 8 || !this.sameNumber(littleEndian(a), littleEndian(b), 8)) return false;
+    }
+    return true;
+  }
+
+  #translations(address: bigint): readonly bigint[] {
+    return this.#maps.flatMap((map) => {
+      const inside = address - map.iova;
+      // An address may point just behind what it bounds.
+      if (inside < 0n || inside > map.size) return [];
+      const live = this.#live(map);
+      return live === undefined ? [] : [live.iova + inside];
+    });
+  }
+
+  #at(space: DmaSpace | undefined, address: bigint): RecordedMap | undefined {
+    return this.#maps.find(
+      (map) =>
+        (space === undefined || map.space === space) && address >= map.iova && address < map.iova + map.size,
+    );
+  }
+
+  #live(map: RecordedMap): DmaWindow | undefined {
+    const known = this.#found.get(map);
+    const still =
+      known === undefined
+        ? undefined
+        : this.#windows.find(({ iova, size }) => iova === known.iova && size === known.size);
+    if (still !== undefined) return still;
+    const live = this.#windows.filter(({ size }) => size === map.size);
+    const recorded = this.#maps.filter(({ space, size }) => space === map.space && size === map.size);
+    const byOrder = live[recorded.indexOf(map)];
+    // With more or fewer of them than there were, the order says less than the address.
+    const found =
+      live.length === recorded.length ? byOrder : (live.find(({ iova }) => iova === map.iova) ?? byOrder);
+    if (found !== undefined) this.#found.set(map, found);
+    return found;
+  }
+}

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+// `play`: a recorded device is given back to the unmodified driver, and to one that is not.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { before, test } from 'node:test';
+import { EventKind } from '../../traces/model.js';
+import { openTrace } from '../../traces/reader.js';
+import { root, vfiotape } from './harness.js';
+import { BDF, buildExample, LIMIT, missing, NAMESPACE, sharedScratch } from './simulated.js';
+
+const scratch = sharedScratch();
+const nvme = buildExample('nvme', scratch);
+const edu = buildExample('edu', scratch);
+const traceOf = (name: string): string => join(scratch, `${name}.vtape`);
+
+function record(name: string, device: string, driver: readonly string[]): string {
+  const { status, stdout, stderr } = vfiotape(
+    ...['record', '--sim', device, '--dma', 'content', '-o', traceOf(name), '--', ...driver],
+  );
+  assert.equal(status, 0, stderr);
+  assert.match(stderr, /nothing lost/);
+  return stdout;
+}
+
+/** Without what qemu-io says of its speed. */
+const untimed = (text: string): string => text.replaceAll(/^.* ops; .*$/gm, '');
+
+interface Case {
+  readonly title: string;
+  readonly device: string;
+  readonly driver: readonly string[];
+}
+
+const CASES: readonly Case[] = [
+  { title: 'nvme-polled', device: 'nvme', driver: [nvme, BDF] },
+  { title: 'nvme-msix', device: 'nvme', driver: [nvme, '--irq', 'msix', BDF] },
+  { title: 'nvme-cdev', device: 'nvme', driver: [nvme, '--cdev', '--irq', 'msix', BDF] },
+  { title: 'edu-group', device: 'edu', driver: [edu, BDF] },
+  { title: 'edu-cdev', device: 'edu', driver: [edu, '--cdev', BDF] },
+  { title: 'edu-elsewhere', device: 'edu:bdf=0000:03:00.0', driver: [edu, '0000:03:00.0'] },
+  { title: 'qemu-img-info', device: 'nvme', driver: ['qemu-img', 'info', NAMESPACE] },
+  {
+    title: 'qemu-io-read',
+    device: 'nvme',
+    driver: [
+      'qemu-io',
+      '-f',
+      'raw',
+      '-c',
+      'write -P 7 64k 4k',
+      '-c',
+      'read -v 64k 4k',
+      '-c',
+      'read 128k 256k',
+      NAMESPACE,
+    ],
+  },
+];
+
+for (const { title, device, driver } of CASES) {
+  const skip = driver[0]?.startsWith('qemu') === true && missing(driver[0]);
+  test(`${title}: the unmodified driver prints the same without its device`, { ...LIMIT, skip }, () => {
+    const recorded = record(title, device, driver);
+    const played = vfiotape('play', traceOf(title), '--', ...driver);
+    assert.equal(played.status, 0, played.stderr);
+    assert.equal(untimed(played.stdout), untimed(recorded));
+    assert.match(played.stderr, /^vfiotape: played .* [1-9]\d* bytes of DMA, .*, no departure\n$/);
+  });
+}
+
+/** The first event that fits, by its line in dump. */
+function eventOf(name: string, filter: string): string {
+  const { stdout } = vfiotape('dump', '--filter', filter, traceOf(name));
+  return /^\s*(\d+)/.exec(stdout)?.[1] ?? 'none';
+}
+
+before(() => {
+  for (const name of ['nvme', 'edu'] as const) record(name, name, [name === 'nvme' ? nvme : edu, BDF]);
+});
+
+test('a driver of another command line is stopped where it asks for interrupts', LIMIT, () => {
+  const played = vfiotape('play', traceOf('nvme'), '--', nvme, '--irq', 'msix', BDF);
+  assert.equal(played.status, 1);
+  const event = eventOf('nvme', 'register=Command & op=write');
+  assert.match(
+    played.stderr,
+    new RegExp(`left the script at event ${event}: something else was recorded here\\n`),
+  );
+  assert.match(
+    played.stderr,
+    /expected {2}device0 0000:00:04\.0 {2}write config\+0x4 Command = .*@nvme!vfio_set_bus_master/,
+  );
+  assert.match(played.stderr, /got {7}VFIO_DEVICE_SET_IRQS index=2 start=0/);
+});
+
+test('one that reads another block is stopped at the command that the device fetches', {
+  ...LIMIT,
+  skip: missing('qemu-io'),
+}, () => {
+  const words = (block: string): string[] => ['qemu-io', '-f', 'raw', '-c', `read ${block} 4k`, NAMESPACE];
+  record('block', 'nvme', words('0'));
+  const played = vfiotape('play', traceOf('block'), '--', ...words('8k'));
+  assert.equal(played.status, 1);
+  const trace = openTrace(traceOf('block'));
+  const fetches = [...trace.events({ kinds: [EventKind.DMA] })].filter(
+    ({ kind, op, result }) => kind === EventKind.DMA && op === 0 && result === 64n,
+  );
+  trace.close();
+  // SLBA, at byte 40 of the command.
+  assert.match(
+    played.stderr,
+    new RegExp(`at event ${fetches.at(-1)?.number}: the device finds other memory`),
+  );
+  assert.match(played.stderr, /got {7}memory at 0x[0-9a-f]+28 holds 10000000/);
+});
+
+/** A driver with one line changed. */
+function patched(name: string, from: string, to: string): string {
+  const sources = join(scratch, name, 'examples', 'nvme');
+  cpSync(join(root, 'examples', 'nvme'), sources, { recursive: true });
+  symlinkSync(join(root, 'abi'), join(scratch, name, 'abi'));
+  const text = readFileSync(join(sources, 'nvme.c'), 'utf8');
+  assert.ok(text.includes(from));
+  writeFileSync(join(sources, 'nvme.c'), text.replace(from, to));
+  execFileSync('make', ['-s', '-C', sources, `OUT=${sources}`]);
+  return join(sources, 'nvme');
+}
+
+test('a changed driver is stopped at the event that it changed', LIMIT, () => {
+  const other = patched(
+    'value',
+    'store(NVME_AQA, (ENTRIES - 1) << 16 | (ENTRIES - 1))',
+    'store(NVME_AQA, 5 << 16 | 5)',
+  );
+  const played = vfiotape('play', traceOf('nvme'), '--', other, BDF);
+  assert.equal(played.status, 1);
+  const event = eventOf('nvme', 'register=AQA & kind=store');
+  assert.match(
+    played.stderr,
+    new RegExp(`at event ${event}: another value\\n.*expected .*AQA.*nvme\\.c:\\d+`),
+  );
+  assert.match(played.stderr, /got {7}store BAR0\+0x24 AQA = 0x00050005/);
+
+  const left = patched('left', 'store(NVME_AQA, (ENTRIES - 1) << 16 | (ENTRIES - 1));', '');
+  const without = vfiotape('play', traceOf('nvme'), '--', left, BDF);
+  assert.equal(without.status, 1);
+  assert.match(without.stderr, new RegExp(`at event ${event}: something else was recorded here`));
+  assert.match(without.stderr, /got {7}store BAR0\+0x28 ASQ = /);
+});
+
+test('--keep-going answers by what is known, and lists every place', LIMIT, () => {
+  const other = join(scratch, 'value', 'examples', 'nvme', 'nvme');
+  const played = vfiotape('play', traceOf('nvme'), '--keep-going', '--', other, BDF);
+  assert.equal(played.status, 1);
+  assert.match(played.stdout, /^data: 16384 bytes written/m);
+  assert.match(played.stderr, /, 1 departure\n/);
+
+  const masks = join(scratch, 'masks');
+  writeFileSync(masks, 'BAR0 AQA\n');
+  const masked = vfiotape('play', traceOf('nvme'), '--mask', masks, '--', other, BDF);
+  assert.equal(masked.status, 0, masked.stderr);
+});
+
+test('a driver that does less is told what did not come', LIMIT, () => {
+  const played = vfiotape('play', traceOf('edu'), '--', 'true');
+  assert.equal(played.status, 1);
+  assert.match(
+    played.stderr,
+    /: the driver ended before it\n.*expected {2}device0 .*\n.*got .* recorded writes did not come\n/,
+  );
+});
+
+test('run and record take a trace for a device, and give the driver’s own status', LIMIT, () => {
+  const run = vfiotape('run', '--sim', traceOf('edu'), '--', edu, BDF);
+  assert.equal(run.status, 0, run.stderr);
+  assert.match(run.stderr, /^vfiotape: played .*, no departure\n$/);
+
+  const again = join(scratch, 'again.vtape');
+  const words = [
+    '--sim',
+    `${traceOf('edu')}:bdf=0000:07:00.0`,
+    '--sim',
+    'nvme',
+    '--dma',
+    'content',
+    '-o',
+    again,
+  ];
+  const record = vfiotape('record', ...words, '--', edu, '0000:07:00.0');
+  assert.equal(record.status, 0, record.stderr);
+  assert.match(record.stderr, /no departure/);
+  const played = vfiotape('play', again, '--', edu, '0000:07:00.0');
+  assert.equal(played.status, 0, played.stderr);
+
+  const other = vfiotape('run', '--sim', traceOf('edu'), '--', 'true');
+  assert.equal(other.status, 0);
+  assert.match(other.stderr, /1 departure\n/);
+});
+
+test('without DMA content it says what can’t be played', LIMIT, () => {
+  const plain = traceOf('plain');
+  assert.equal(vfiotape('record', '--sim', 'edu', '-o', plain, '--', edu, BDF).status, 0);
+  const played = vfiotape('play', plain, '--', 'true');
+  assert.match(
+    played.stderr,
+    /recorded without --dma content: registers and interrupts are played, not what the device wrote into memory\n/,
+  );
+});
+
+const MISTAKES: readonly (readonly [readonly string[], RegExp])[] = [
+  [[], /play: too few arguments; usage: vfiotape play TRACE/],
+  [['a.vtape'], /play: too few arguments/],
+  [['-', '--', 'true'], /play: standard input is the driver’s; name a file/],
+  [['/nonexistent.vtape', '--', 'true'], /\/nonexistent\.vtape: can't be opened/],
+  [['/dev/null', '--', 'true'], /\/dev\/null/],
+  [['TRACE', '--mask', '/nonexistent', '--', 'true'], /--mask \/nonexistent can't be read/],
+  [['TRACE', '--mask', 'TRACE', '--', 'true'], /is no mask/],
+  [['TRACE', '--sim-kernel', 'iommu=arm', '--', 'true'], /should be one of intel/],
+  [['TRACE', '--', 'vfiotape-no-such-driver'], /no driver named/],
+  [['TRACE', '--speed', '2', '--', 'true'], /unknown argument: speed/],
+];
+
+for (const [words, expected] of MISTAKES) {
+  test(`play ${words.join(' ')}: one line, and status 2`, LIMIT, () => {
+    const { status, stderr } = vfiotape(
+      'play',
+      ...words.map((word) => (word === 'TRACE' ? traceOf('edu') : word)),
+    );
+    assert.equal(status, 2, stderr);
+    assert.match(stderr, expected);
+    assert.match(stderr, /^vfiotape: [^\n]*\n$/);
+  });
+}
