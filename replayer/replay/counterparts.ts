@@ -6,7 +6,7 @@ import { defaultRegionOffset } from '../../abi/vfio/regions.js';
 import { DmaMaps } from '../../session/dma.js';
 import type { Session } from '../../session/state.js';
 import type { Event } from '../../traces/model.js';
-import type { Remapping } from './ioctl-arguments.js';
+import type { Remapping } from './handling.js';
 import type { Target, TargetEventfd, TargetMapping, TargetMemory } from './target.js';
 
 /** A part of a region in the target's memory. */

@@ -4,7 +4,7 @@ import { decode, readU32 } from '../../abi/layout.js';
 import { LYON_DMA_MAP, LYON_EVENTFDS, LYON_FD } from '../../abi/lyon2010/ioctls.js';
 import { payloadOf } from '../../session/payloads.js';
 import { type Event, PayloadRole } from '../../traces/model.js';
-import type { Handling, Patch, Remapping } from './ioctl-arguments.js';
+import type { Handling, Patch, Remapping } from './handling.js';
 
 const DESCRIPTOR = 'a descriptor that the replay does not have';
 const POSTING = 'a call of June 2010, which later versions do not have';
