@@ -21,6 +21,7 @@ const FAMILIES: Readonly<Record<string, number>> = {
   DMA: 20,
   BAR: 12,
   CLN: 8,
+  PERF: 13,
 };
 
 const number = (n: number): string => String(n).padStart(3, '0');

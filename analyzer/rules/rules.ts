@@ -9,6 +9,7 @@ import { INTERRUPTS_RULES } from './interrupts/rules.js';
 import { LIFECYCLE_RULES } from './lifecycle/rules.js';
 import { LYON_RULES } from './lyon2010/rules.js';
 import { MSI_RULES } from './msi/rules.js';
+import { PERFORMANCE_RULES } from './performance/rules.js';
 
 export const RULES: readonly Rule[] = [
   ...MSI_RULES,
@@ -19,6 +20,7 @@ export const RULES: readonly Rule[] = [
   ...BAR_RULES,
   ...CLEANUP_RULES,
   ...LYON_RULES,
+  ...PERFORMANCE_RULES,
 ];
 
 export function findRule(id: string): Rule | undefined {
