@@ -65,7 +65,9 @@ export class Counterparts implements Remapping {
   readonly #session: Session;
   readonly #target: Target;
   readonly #memory = new DmaMaps();
-  readonly #allocated = new Map<bigint, TargetMemory>();
+  readonly #allocated = new Map<bigint, { readonly memory: TargetMemory; readonly length: bigint }>();
+  /** Containers, and address spaces of iommufds, that something was mapped in. */
+  readonly #spaces = new Map<string, readonly [object: number, ioas: number]>();
   readonly #ids = new Map<string, number>();
 
   constructor(session: Session, target: Target) {
@@ -87,6 +89,21 @@ export class Counterparts implements Remapping {
     return this.#allocated.size;
   }
 
+  /** What the driver had in its memory where the device is going to read; false when nothing is mapped there. */
+  fill(iova: bigint, bytes: Uint8Array): boolean {
+    for (const [object, ioas] of this.#spaces.values()) {
+      const mapping = this.#memory.space(object, ioas).at(iova);
+      if (mapping === undefined || iova + BigInt(bytes.length) > mapping.start + mapping.length) continue;
+      const address = mapping.address + (iova - mapping.start);
+      for (const [start, { memory, length }] of this.#allocated) {
+        if (address < start || address >= start + length) continue;
+        memory.write(Number(address - start), bytes);
+        return true;
+      }
+    }
+    return false;
+  }
+
   // --- of ioctl arguments ----------------------------------------------------------------------------------------
 
   descriptor(event: Event, fd: number): number | undefined {
@@ -104,7 +121,8 @@ export class Counterparts implements Remapping {
   mapMemory(object: number, ioas: number, iova: bigint, length: bigint): bigint {
     const memory = this.#target.memory(length);
     const { address } = memory;
-    this.#allocated.set(address, memory);
+    this.#allocated.set(address, { memory, length });
+    this.#spaces.set(`${object}/${ioas}`, [object, ioas]);
     this.#memory.map(object, ioas, { start: iova, length, address, readable: true, writable: true });
     return address;
   }
@@ -112,7 +130,7 @@ export class Counterparts implements Remapping {
   unmapMemory(object: number, ioas: number, iova: bigint, length: bigint): void {
     for (const { address, start, length: held } of this.#memory.unmap(object, ioas, iova, length)) {
       if (start < iova || start + held > iova + length) continue;
-      this.#allocated.get(address)?.free();
+      this.#allocated.get(address)?.memory.free();
       this.#allocated.delete(address);
     }
   }

@@ -22,6 +22,7 @@ import type { Guard } from './guard.js';
 import { Interrupts } from './interrupts.js';
 import { Ioctls } from './ioctls.js';
 import type { Masks } from './masks.js';
+import { MemoryContents } from './memory-contents.js';
 import { Narrator } from './narrator.js';
 import { type Pace, paceOf } from './pace.js';
 import { Patience } from './patience.js';
@@ -66,6 +67,7 @@ export class Replay {
   readonly #interrupts: Interrupts;
   readonly #ioctls: Ioctls;
   readonly #regions: Regions;
+  readonly #contents: MemoryContents | undefined;
   #unmapped: MappedRegion[] = [];
   #stopped: string | undefined;
 
@@ -95,6 +97,8 @@ export class Replay {
     this.#interrupts = new Interrupts(this.#context);
     this.#ioctls = new Ioctls(this.#context, this.#descriptors);
     this.#regions = new Regions(this.#context);
+    this.#contents =
+      trace.header.modes.dma === 'content' ? new MemoryContents(trace, this.counterparts) : undefined;
   }
 
   /** No further than this event. */
@@ -114,6 +118,7 @@ export class Replay {
         account.events++;
         if (account.notes.length > 0) account.notes = [];
         narrator?.at(batch, row);
+        this.#contents?.before(batch.kind[row] as number, account.event);
         for (let left = this.#left(batch, row); left > LONG_NS; left = this.#left(batch, row)) {
           yield { event: account.event, idleNs: left - LONG_NS / 2 };
           if (this.#stopped !== undefined) break events;

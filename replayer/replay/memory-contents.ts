@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * What the driver had written to its memory, as far as the device read it (`record --dma content`): put there before the
+ * store that told the device to look. Then a device finds the commands in its queues, and completes them.
+ */
+import { payloadBytes } from '../../session/payloads.js';
+import { eventOfRow } from '../../session/story/row.js';
+import type { EventBatch } from '../../traces/columns.js';
+import { EventKind, PayloadRole } from '../../traces/model.js';
+import type { Trace } from '../../traces/reader.js';
+import { littleEndian } from './bytes.js';
+import type { Counterparts } from './counterparts.js';
+
+const READ_BY_DEVICE = 0;
+/** What a driver does that a device may act upon. */
+const CAUSES: ReadonlySet<number> = new Set([EventKind.STORE, EventKind.UPDATE, EventKind.WRITE]);
+
+export class MemoryContents {
+  readonly #trace: Trace;
+  readonly #counterparts: Counterparts;
+  /** The same trace, read ahead of the replay. */
+  readonly #ahead: Generator<EventBatch, void, undefined> | Iterator<EventBatch>;
+  #batch: EventBatch | undefined;
+  #row = 0;
+
+  constructor(trace: Trace, counterparts: Counterparts) {
+    this.#trace = trace;
+    this.#counterparts = counterparts;
+    const kinds = [EventKind.DMA, ...CAUSES];
+    this.#ahead = trace.batches({ kinds })[Symbol.iterator]();
+    this.#nextBatch();
+  }
+
+  /** Before this event is reissued: what the device read between it and the driver's next cause to. */
+  before(kind: number, event: number): void {
+    if (!CAUSES.has(kind)) return;
+    for (;;) {
+      const batch = this.#batch;
+      if (batch === undefined) return;
+      if (this.#row >= batch.end) {
+        this.#nextBatch();
+        continue;
+      }
+      const row = this.#row;
+      const found = batch.kind[row] as number;
+      if (CAUSES.has(found) && batch.firstEvent + row > event) return;
+      if (found === EventKind.DMA) this.#fill(batch, row);
+      this.#row++;
+    }
+  }
+
+  #nextBatch(): void {
+    const next = this.#ahead.next();
+    this.#batch = next.done === true ? undefined : next.value;
+    this.#row = this.#batch?.begin ?? 0;
+  }
+
+  #fill(batch: EventBatch, row: number): void {
+    if (((batch.op[row] as number) & 0xff) !== READ_BY_DEVICE || batch.errno[row] !== 0) return;
+    const event = eventOfRow(this.#trace, batch, row);
+    const count = Number(event.result);
+    const bytes =
+      payloadBytes(event, PayloadRole.DATA) ?? (count <= 8 ? littleEndian(event.value, count) : undefined);
+    if (bytes !== undefined) this.#counterparts.fill(event.offset, bytes);
+  }
+}
