@@ -74,7 +74,7 @@ export function catalogueMarkdown(rules: readonly Rule[]): string {
   );
   return `# The rules
 
-Made from \`analyzer/rules/\` by \`VFIOTAPE_UPDATE=1 npm test -- analyzer/rules\`; \`vfiotape rules RULE-ID\` shows the same.
+Made from \`analyzer/rules/\` by \`VFIOTAPE_UPDATE=1 npm test -- analyzer/rules/docs\`; \`vfiotape rules RULE-ID\` shows the same.
 
 | rule | severity | a driver | the kernel | certainty |
 | --- | --- | --- | --- | --- |
