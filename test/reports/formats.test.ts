@@ -4,6 +4,7 @@
  * writes those: look at the difference before you commit it.
  */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -60,7 +61,17 @@ test('a hostile trace makes no markup, no table cell and ends no fence of Markdo
   }
 });
 
-test('a hostile trace leaves the XML well formed', () => {
+/** What Jenkins' schema (xunit-plugin, junit-10.xsd) lets an element have; GitLab reads a part of it. */
+const JENKINS: Readonly<Record<string, readonly string[]>> = {
+  testsuites: ['name', 'tests', 'failures', 'errors', 'time'],
+  testsuite: ['name', 'tests', 'failures', 'errors', 'skipped', 'timestamp', 'hostname', 'time'],
+  testcase: ['classname', 'name', 'time'],
+  failure: ['type', 'message'],
+  skipped: ['message'],
+  'system-out': [],
+};
+
+test('a hostile trace leaves the XML well formed, and as Jenkins has it', () => {
   const xml = renderJunit(hostileReport());
   const tags = xml.replace(/<\?xml [^>]*\?>/, '').match(/<[^>]*>/g) ?? [];
   const open: string[] = [];
@@ -68,6 +79,11 @@ test('a hostile trace leaves the XML well formed', () => {
     const [, close, name = '', attributes = '', empty] =
       /^<(\/?)([a-z-]+)((?: [a-z]+="[^"<&]*(?:&(?:amp|lt|gt|quot);[^"<&]*)*")*)(\/?)>$/.exec(tag) ?? [];
     assert.notEqual(name, '', tag);
+    if (close !== '/') {
+      const allowed = JENKINS[name] ?? [];
+      for (const [, attribute = ''] of attributes.matchAll(/ ([a-z]+)="/g))
+        assert.ok(allowed.includes(attribute), tag);
+    }
     if (close === '/') assert.equal(open.pop(), name);
     else if (empty !== '/') open.push(name);
     assert.ok(close !== '/' || attributes === '', tag);
@@ -78,6 +94,37 @@ test('a hostile trace leaves the XML well formed', () => {
     [],
   );
 });
+
+test('an XML parser reads the JUnit of a hostile trace', (t) => {
+  if (spawnSync('xmllint', ['--version']).status !== 0)
+    return t.skip('xmllint is not installed (Debian: libxml2-utils)');
+  for (const report of [sampleReport(), hostileReport()]) {
+    const { status, stderr } = spawnSync('xmllint', ['--noout', '-'], {
+      input: renderJunit(report),
+      encoding: 'utf8',
+    });
+    assert.equal(status, 0, stderr);
+  }
+  return undefined;
+});
+
+test('SARIF keeps to what code scanning takes of one run, the worst first, and says what it left out', () => {
+  const sample = sampleReport();
+  const [trace] = sample.reports;
+  const [error, , , note] = trace?.findings ?? [];
+  assert.ok(trace !== undefined && error !== undefined && note !== undefined);
+  const findings = [...new Array<typeof note>(25_000).fill(note), error];
+  const [run] = (JSON.parse(renderSarif({ ...sample, reports: [{ ...trace, findings }] })) as { runs: [Run] })
+    .runs;
+  assert.equal(run.results.length, 25_000);
+  assert.equal(run.results[0]?.level, 'error');
+  assert.match(JSON.stringify(run.invocations), /1 findings of the mildest are left out/);
+});
+
+interface Run {
+  readonly results: readonly { readonly level: string }[];
+  readonly invocations: unknown;
+}
 
 interface SarifLocation {
   readonly physicalLocation: {

@@ -12,7 +12,8 @@ export function renderJunit(report: ComplianceReport): string {
   const failing = report.fail_on === 'never' ? SEVERITIES.length : SEVERITIES.indexOf(report.fail_on);
   const suites = report.reports.map((trace) => suite(trace, failing));
   const total = (of: (suite: Suite) => number) => suites.reduce((sum, one) => sum + of(one), 0);
-  const counts = `tests="${total(({ tests }) => tests)}" failures="${total(({ failures }) => failures)}" errors="0" skipped="${total(({ skipped }) => skipped)}"`;
+  // Jenkins' schema (xunit-plugin, junit-10.xsd) has no sum of what was skipped.
+  const counts = `tests="${total(({ tests }) => tests)}" failures="${total(({ failures }) => failures)}" errors="0"`;
   return `<?xml version="1.0" encoding="UTF-8"?>
 <testsuites name="vfiotape check" ${counts} time="0">
 ${suites.map(({ xml }) => xml).join('\n')}
@@ -23,7 +24,6 @@ ${suites.map(({ xml }) => xml).join('\n')}
 interface Suite {
   readonly tests: number;
   readonly failures: number;
-  readonly skipped: number;
   readonly xml: string;
 }
 
@@ -44,7 +44,6 @@ function suite({ trace, rules, findings }: TraceReport, failing: number): Suite 
   return {
     tests: applying.length,
     failures,
-    skipped,
     xml: `  <testsuite name="${attribute(trace.file)}" ${counts} timestamp="${stamp}" hostname="${attribute(trace.host)}" time="${(trace.duration_ns / 1e9).toFixed(6)}">
 ${cases.join('\n')}
   </testsuite>`,
