@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // `npm run test:lab`: real drivers on a real kernel's VFIO, by themselves, recorded, and recorded under strace.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { packageRoot } from '../../abi/package-root.js';
+import { assembleBootSector } from './boot-sector.js';
 import { type Driver, drivers, newerDrivers } from './drivers.js';
 import { traceDevices } from './ground-truth/trace-devices.js';
 import { guestScript } from './guest-script.js';
@@ -79,11 +80,7 @@ function buildPrograms(directory: string): Uint8Array {
     const place = join(root, 'examples', example);
     execFileSync('make', ['-s', '-C', place, `OUT=${join(root, 'build/examples')}`], { stdio: 'inherit' });
   }
-  const object = join(directory, 'boot-sector.o');
-  const image = join(directory, 'boot-sector');
-  execFileSync('as', ['--32', '-o', object, join(root, 'test/lab/guest/boot-sector.S')]);
-  execFileSync('objcopy', ['-O', 'binary', '-j', '.text', object, image]);
-  return readFileSync(image);
+  return assembleBootSector(directory);
 }
 
 async function runGuest(
