@@ -52,6 +52,10 @@ const VERBS: Readonly<
     summary: 'give an unmodified driver the recorded device back',
     load: () => import('./play.js'),
   },
+  trim: {
+    summary: 'a window of a trace, with the set-up that it needs',
+    load: () => import('./trim.js'),
+  },
   recover: { summary: 'seal what a killed recorder left behind', load: () => import('./recover.js') },
   doctor: { summary: 'can this machine record, and if not, what to do', load: () => import('./doctor.js') },
 };

@@ -67,6 +67,7 @@ function missingInputs(trace: Trace, story: Story, lost: boolean): Doubts {
     if (summary.droppedEvents > 0) session.push('its oldest events were given up for --max-size');
     if (summary.stoppedBy === 'duration' || summary.stoppedBy === 'max-size')
       session.push('the recording was stopped before the driver ended');
+    if (summary.stoppedBy === 'trim') session.push('it is a window of a longer recording');
   }
   if (lost || (summary?.losses.length ?? 0) > 0) session.push('events were lost');
   if (trace.damages.length > 0) session.push('a part of the file could not be read');

@@ -61,6 +61,7 @@ const stops: Readonly<Record<string, string>> = {
   duration: 'stopped by --duration, the driver may have gone on',
   'max-size': 'stopped by --max-size, the driver may have gone on',
   interrupt: 'the recording was interrupted',
+  trim: 'it is a window of a longer recording, with the set-up before it',
 };
 
 function findGaps(
