@@ -56,6 +56,10 @@ const VERBS: Readonly<
     summary: 'a window of a trace, with the set-up that it needs',
     load: () => import('./trim.js'),
   },
+  diff: {
+    summary: 'what the second of two sessions of one driver does otherwise',
+    load: () => import('./diff.js'),
+  },
   recover: { summary: 'seal what a killed recorder left behind', load: () => import('./recover.js') },
   doctor: { summary: 'can this machine record, and if not, what to do', load: () => import('./doctor.js') },
 };

@@ -16,7 +16,7 @@ import type { Target } from '../replayer/replay/target.js';
 import { compileFilter } from '../session/filter/compile.js';
 import type { Trace } from '../traces/reader.js';
 import { ExitStatus } from './exit-status.js';
-import { reportDamages, withWholeTrace } from './input.js';
+import { reportDamages, withTrace, withWholeTrace } from './input.js';
 import { print } from './output.js';
 import { reportJson, reportText } from './replay-report.js';
 import { defineVerb } from './verb.js';
@@ -64,6 +64,10 @@ export const verb = defineVerb({
       describe: 'one operation at a time, by commands on standard input (help lists them)',
     },
     mask: { type: 'string', describe: 'a file of registers that are not compared (docs/replay.md)' },
+    learn: {
+      type: 'string',
+      describe: 'another recording of the same driver: bits of registers that differ are not compared',
+    },
     json: { type: 'boolean', describe: 'one JSON object (docs/replay.md)' },
   },
   examples: [
@@ -82,6 +86,7 @@ export const verb = defineVerb({
     const masks = mask === undefined ? new Masks() : parseMasks(readMasks(mask), mask);
     const filter = until === undefined || until === 'divergence' ? until : compileFilter(until);
     return await withWholeTrace(path, async (trace) => {
+      if (args.learn !== undefined) await learnMasks(masks, trace, args.learn);
       const { target, guard, patienceNs } = await openTarget(trace, masks, args);
       const adapted = adaptTarget(trace, target);
       const replay = new Replay(trace, adapted, {
@@ -210,6 +215,14 @@ async function openTarget(
   if (!dryRun) return { target, guard: undefined, patienceNs: 0 };
   const { DryRunTarget } = await import('../replayer/hardware/dry-run.js');
   return { target: new DryRunTarget(target), guard: undefined, patienceNs: 0 };
+}
+
+/** What the two recordings disagree on is of the moment, not of the driver. */
+async function learnMasks(masks: Masks, trace: Trace, path: string): Promise<void> {
+  const { diffTraces } = await import('../analyzer/diff/diff.js');
+  await withTrace(path, (other) => {
+    for (const { region, offset, bits } of diffTraces(trace, other).volatile) masks.add(region, offset, bits);
+  });
 }
 
 function readMasks(path: string): string {

@@ -75,6 +75,20 @@ export function phaseHint(session: Session, name: EventName): PhaseHint {
   }
 }
 
+/** What 'stop?' turns out to be. `value`: the low word that was stored, or a SET_IRQS's count. */
+export function stopHint(
+  { kind, register, operation }: EventName,
+  value: number | undefined,
+  phase: Phase,
+): 'queues' | 'teardown' | undefined {
+  if (isAccess(kind)) {
+    const stops = register === 'CC' ? ((value ?? 0) & 1) === 0 : value === 0;
+    return stops && phase === 'steady' ? 'teardown' : undefined;
+  }
+  if (operation !== 'VFIO_DEVICE_SET_IRQS' || value !== 0) return 'queues';
+  return phase === 'steady' ? 'teardown' : undefined;
+}
+
 export interface PhaseSpan {
   readonly phase: Phase;
   /** ns since the start of the recording. */

@@ -8,7 +8,7 @@ import { IRQ_SET } from '../../abi/vfio/irqs.js';
 import { DMA_MAP, DMA_UNMAP } from '../../abi/vfio/type1.js';
 import { type EventName, isAccess } from '../../session/groups/event-name.js';
 import { GroupFollower, PayloadCursor } from '../../session/groups/follow.js';
-import { type PhaseHint, PhaseTracker, phaseHint } from '../../session/phases.js';
+import { type PhaseHint, PhaseTracker, phaseHint, stopHint } from '../../session/phases.js';
 import type { EventBatch } from '../../traces/columns.js';
 import { EventKind, PayloadRole } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
@@ -294,15 +294,10 @@ export class Collection {
 
   /** Registers and calls that set up or take down, as their value says. */
   #stops(name: EventName, batch: EventBatch, row: number): 'queues' | 'teardown' | undefined {
-    if (isAccess(name.kind)) {
-      const low = batch.valueWords[2 * row] as number;
-      const stops = name.register === 'CC' ? (low & 1) === 0 : low === 0;
-      return stops && this.phases.phase === 'steady' ? 'teardown' : undefined;
-    }
-    const count = this.#payloads.word(batch, row, IRQ_SET.fields.count.offset);
-    if (name.operation !== 'VFIO_DEVICE_SET_IRQS') return 'queues';
-    if (count !== 0) return 'queues';
-    return this.phases.phase === 'steady' ? 'teardown' : undefined;
+    const value = isAccess(name.kind)
+      ? batch.valueWords[2 * row]
+      : this.#payloads.word(batch, row, IRQ_SET.fields.count.offset);
+    return stopHint(name, value, this.phases.phase);
   }
 
   /** Interrupts that KVM takes wake nobody: they are listed all the same. */

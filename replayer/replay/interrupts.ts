@@ -15,6 +15,8 @@ export class Interrupts {
   readonly #context: ReplayContext;
   /** Eventfds that were read at least once in the recording. */
   readonly #heard = new Set<number>();
+  /** Signals that a read here took together, where the driver read one by one. */
+  readonly #early = new Map<number, bigint>();
 
   constructor(context: ReplayContext) {
     this.#context = context;
@@ -61,6 +63,8 @@ export class Interrupts {
       return;
     }
     patience.wasRewarded(`eventfd${event.object}`);
+    if (count > event.value)
+      this.#early.set(event.object, (this.#early.get(event.object) ?? 0n) + count - event.value);
     const waited = Number(process.hrtime.bigint() - started);
     if (pace.recorded && waited > due) {
       const late = `${durationText(waited - event.duration)} late`;

@@ -11,10 +11,9 @@ import { Masks, parseMasks } from '../../replayer/replay/masks.js';
 import { Replay, type ReplayOptions, replayAll } from '../../replayer/replay/replay.js';
 import { SimulatedTarget } from '../../replayer/replay/simulated-target.js';
 import { RecordedSession } from '../../session/fixtures.js';
-import type { EventBatch } from '../../traces/columns.js';
 import { EventKind } from '../../traces/model.js';
 import { openTrace, type Trace } from '../../traces/reader.js';
-import { TraceWriter } from '../../traces/writer.js';
+import { withChanges } from './with-changes.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'vfiotape-replay-'));
 after(() => rmSync(directory, { recursive: true, force: true }));
@@ -56,46 +55,14 @@ for (const name of ['edu/group', 'edu/cdev']) {
   });
 }
 
-/** The trace with other values: `change` answers the new value of an event, or undefined. */
-async function changed(
-  trace: Trace,
-  name: string,
-  change: (batch: EventBatch, row: number) => bigint | undefined,
-): Promise<{ readonly trace: Trace; readonly events: readonly number[] }> {
-  const path = join(directory, name);
-  const writer = await TraceWriter.create(path, trace.header);
-  const { definitions } = trace;
-  await writer.writeDefinitions({
-    processes: [...definitions.processes.values()],
-    threads: [...definitions.threads.values()],
-    devices: [...definitions.devices.values()],
-    objects: [...definitions.objects.values()],
-    modules: [...definitions.modules.values()],
-    sites: [...definitions.sites.values()],
-  });
-  const events: number[] = [];
-  for (const batch of trace.batches()) {
-    batch.length = batch.end;
-    for (let row = 0; row < batch.end; row++) {
-      const value = change(batch, row);
-      if (value === undefined) continue;
-      batch.value[row] = value;
-      events.push(batch.firstEvent + row);
-    }
-    await writer.writeChunk(batch, []);
-  }
-  assert.ok(trace.summary);
-  await writer.seal(trace.summary);
-  return { trace: openTrace(path), events };
-}
-
 test('each of the planted differences is found, and nothing else', async () => {
   let loads = 0;
-  const planted = await changed(corpus('edu/cdev'), 'planted.vtape', (batch, row) => {
-    if (batch.kind[row] !== EventKind.LOAD) return undefined;
+  const planted = await withChanges(corpus('edu/cdev'), join(directory, 'planted.vtape'), (batch, row) => {
+    if (batch.kind[row] !== EventKind.LOAD) return false;
     // Two loads of one register in a row may be a wait for it: its last value counts.
     loads++;
-    return (batch.value[row] as bigint) ^ 0x4000n;
+    batch.value[row] = (batch.value[row] as bigint) ^ 0x4000n;
+    return true;
   });
   assert.ok(loads >= 5);
   const report = replayed(planted.trace, 'edu');
