@@ -38,15 +38,11 @@ export class PassedInterrupts {
     if (fds.length !== 0 && (!wantsFds || fds.length !== count)) return -EINVAL;
     if (!fds.every(isEventfdDescriptor)) return -EINVAL;
 
-    const each = wantsFds ? new Uint8Array(4 * count) : data;
-    if (wantsFds) {
-      const view = new DataView(each.buffer);
-      // Without descriptors: what was assigned is taken away.
-      for (let i = 0; i < count; i++) view.setInt32(4 * i, fds[i] ?? -1, true);
-    }
-    const structure = new Uint8Array(IRQ_SET.size + each.length);
-    structure.set(encode(IRQ_SET, { ...given, argsz: structure.length }));
-    structure.set(each, IRQ_SET.size);
+    const key = (vector: number): string => `${flags & ~(DATA_EVENTFD | DATA_NONE)} ${index} ${vector}`;
+    // VFIO lets go of an eventfd for masks when its last user closes it; here a descriptor of it is kept, until the next comes.
+    if (fds.length > 0 && (flags & ACTION_TRIGGER) === 0 && this.#held.has(key(start)))
+      ioctl(structureOf(given, eventfdBytes([], count)));
+    const structure = structureOf(given, wantsFds ? eventfdBytes(fds, count) : data);
     this.#offered = new Map(fds.map((fd) => [fd, new PassedEventfd(fd)]));
     const isOff = (flags & (DATA_NONE | ACTION_TRIGGER)) === (DATA_NONE | ACTION_TRIGGER) && count === 0;
     const answered = ioctl(structure);
@@ -56,7 +52,6 @@ export class PassedInterrupts {
     this.#offered = new Map();
     if (result !== 0) return result;
 
-    const key = (vector: number): string => `${flags & ~(DATA_EVENTFD | DATA_NONE)} ${index} ${vector}`;
     if (wantsFds) {
       for (let i = 0; i < count; i++) {
         this.#drop(key(start + i));
@@ -78,4 +73,19 @@ export class PassedInterrupts {
     this.#held.get(name)?.close();
     this.#held.delete(name);
   }
+}
+
+/** Without descriptors: what was assigned is taken away. */
+function eventfdBytes(fds: readonly number[], count: number): Uint8Array {
+  const bytes = new Uint8Array(4 * count);
+  const view = new DataView(bytes.buffer);
+  for (let i = 0; i < count; i++) view.setInt32(4 * i, fds[i] ?? -1, true);
+  return bytes;
+}
+
+function structureOf(given: Values<typeof IRQ_SET>, data: Uint8Array): Uint8Array {
+  const structure = new Uint8Array(IRQ_SET.size + data.length);
+  structure.set(encode(IRQ_SET, { ...given, argsz: structure.length }));
+  structure.set(data, IRQ_SET.size);
+  return structure;
 }

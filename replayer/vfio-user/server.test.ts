@@ -420,6 +420,42 @@ describe('vfio-user server', () => {
     closeSync(fd);
   });
 
+  it('masks INTx until the client unmasks it, by an eventfd of its own, which may be replaced', () => {
+    const client = greeted();
+    const [trigger, first, second] = [0, 0, 0].map(() => client.libc.eventfd(0, 0)) as [
+      number,
+      number,
+      number,
+    ];
+    const store = (offset: string, value: string): void =>
+      succeeds(
+        client.ask(10, `${offset}00000000000000 00000000 04000000 ${value}`),
+        `${offset}00000000000000 00000000 04000000`,
+      );
+    const interrupted = (): void => {
+      assert.equal(client.libc.pollIn(trigger, 30_000), 1, 'no interrupt');
+      client.libc.read(trigger, new Uint8Array(8));
+    };
+    succeeds(client.ask(10, '0400000000000000 07000000 02000000 0600'), '0400000000000000 07000000 02000000');
+    fails(client.ask(8, '14000000 14000000 00000000 00000000 01000000', [first]), EINVAL, 'INTx is off');
+    succeeds(client.ask(8, '14000000 24000000 00000000 00000000 01000000', [trigger]));
+    succeeds(client.ask(8, '14000000 14000000 00000000 00000000 01000000', [first]));
+    succeeds(client.ask(8, '14000000 14000000 00000000 00000000 01000000', [second]));
+    store('60', '01000000');
+    interrupted();
+    // The pin is still asserted: unmasked, it interrupts again.
+    client.libc.write(second, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0));
+    interrupted();
+    store('64', '01000000');
+    client.libc.write(second, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0));
+    store('60', '02000000');
+    interrupted();
+    store('64', '02000000');
+    succeeds(client.ask(8, '14000000 11000000 00000000 00000000 01000000'));
+    succeeds(client.ask(8, '14000000 21000000 00000000 00000000 00000000'));
+    for (const fd of [trigger, first, second]) client.libc.close(fd);
+  });
+
   it('does DMA by messages, on the twin socket and without one; commands that come meanwhile wait', () => {
     for (const twin of [false, true]) {
       const client = connect();
