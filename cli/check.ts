@@ -37,6 +37,7 @@ export const verb = defineVerb({
     ['vfiotape check t.vtape', 'what a person reads'],
     ['vfiotape check --format sarif -o t.sarif t.vtape', 'for code scanning'],
     ['vfiotape check --baseline known.json --fail-on warning t.vtape', 'CI that fails on what is new'],
+    ['vfiotape check --budget budget.yaml t.vtape', 'CI that fails when a driver gets slower'],
     ['vfiotape rules RST-001', 'what a rule means'],
   ],
   async run({ operands, format, json, output, ...compliance }) {

@@ -30,7 +30,7 @@ export class Waivers {
   }
 
   /** The reason, when one fits and has not expired. */
-  reasonFor({ rule, bdf, fingerprint }: Finding): string | undefined {
+  reasonFor({ rule, bdf, fingerprint }: Pick<Finding, 'rule' | 'bdf' | 'fingerprint'>): string | undefined {
     let reason: string | undefined;
     for (const waiver of this.#waivers) {
       if (waiver.rule !== rule) continue;

@@ -8,6 +8,8 @@ import { basename } from 'node:path';
 import type { Location, Log, PhysicalLocation, ReportingDescriptor, Result } from 'sarif';
 import { escapeText } from '../../../abi/text.js';
 import { type Rule, SEVERITIES, type Severity } from '../../check/rule.js';
+import type { Severity } from '../../check/rule.js';
+import { BUDGET_RULE } from '../../performance/budget/rule.js';
 import { RULES } from '../../rules/rules.js';
 import type { ComplianceReport, ReportedEvent, ReportedFinding, TraceReport } from '../model.js';
 
@@ -20,7 +22,7 @@ const RESULTS_MAX = 25_000;
 
 export function renderSarif(report: ComplianceReport): string {
   const used = new Set(report.reports.flatMap(({ findings }) => findings.map(({ rule }) => rule)));
-  const rules = RULES.filter(({ id }) => used.has(id));
+  const rules = [...RULES, BUDGET_RULE].filter(({ id }) => used.has(id));
   const indexes = new Map(rules.map(({ id }, index) => [id, index]));
   const all = report.reports.flatMap((trace) =>
     trace.findings.map((finding) => ({ trace, finding, rank: SEVERITIES.indexOf(finding.severity) })),
