@@ -8,7 +8,6 @@ import { basename } from 'node:path';
 import type { Location, Log, PhysicalLocation, ReportingDescriptor, Result } from 'sarif';
 import { escapeText } from '../../../abi/text.js';
 import { type Rule, SEVERITIES, type Severity } from '../../check/rule.js';
-import type { Severity } from '../../check/rule.js';
 import { BUDGET_RULE } from '../../performance/budget/rule.js';
 import { RULES } from '../../rules/rules.js';
 import type { ComplianceReport, ReportedEvent, ReportedFinding, TraceReport } from '../model.js';
