@@ -27,6 +27,7 @@ export class RemoteDevice implements Device {
   #connected: Connected | undefined;
   #host: Host | undefined;
   #intxPending = false;
+  #gone = false;
 
   constructor(
     readonly path: string,
@@ -47,6 +48,7 @@ export class RemoteDevice implements Device {
     };
     server.onLoss = (why) => {
       this.#say(`the server is gone: ${why}; its device reads as ones`);
+      this.#gone = true;
       host.remove();
     };
     server.listen();
@@ -169,7 +171,9 @@ export class RemoteDevice implements Device {
     return express !== undefined && offset === express.offset + 8 ? value & ~0x8000 : value;
   }
 
+  /** What follows from its being gone is not said again. */
   #say(line: string): void {
+    if (this.#gone) return;
     this.report(`vfio-user:${this.path}: ${line}`);
   }
 }
