@@ -5,6 +5,7 @@ import { LYON_DEVICE } from '../../../abi/object-kinds.js';
 import { DEVICE_FEATURE } from '../../../abi/vfio/feature.js';
 import type { DeviceLife } from '../../../session/story/device-life.js';
 import type { Rule } from '../../check/rule.js';
+import { onGone } from '../gone.js';
 
 const FEATURE_BUS_MASTER = 10;
 const OBSOLETE: ReadonlySet<string> = new Set(['VFIO_DMA_MASK', 'VFIO_DMA_MAP_ANYWHERE']);
@@ -46,12 +47,6 @@ with the address of a queue, and bus mastering that was never on until the devic
         ],
       });
     };
-    const gone = (objects: readonly number[], event: number): void => {
-      for (const object of objects) {
-        const device = check.story.devices.get(object);
-        if (device !== undefined) ended(device, event);
-      }
-    };
     return {
       ioctl: {
         VFIO_DEVICE_FEATURE: ({ device, before, event }) => {
@@ -90,8 +85,7 @@ with the address of a queue, and bus mastering that was never on until the devic
           else if (what === 'enabled' && addressed.has(device) && !enabled.has(device))
             enabled.set(device, event.number);
         },
-        close: (step) => gone(step.gone, step.event.number),
-        exit: (step) => gone(step.gone, step.event.number),
+        ...onGone(check.story, (device, { event }) => ended(device, event)),
       },
       end: () => {
         for (const device of [...enabled.keys()]) ended(device, check.story.latest.event);

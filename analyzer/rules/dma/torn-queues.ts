@@ -6,6 +6,7 @@
 import { isDoorbell } from '../../../session/story/controllers/controller.js';
 import type { DeviceLife } from '../../../session/story/device-life.js';
 import type { RuleCheck, RuleWatch } from '../../check/rule.js';
+import { onGone } from '../gone.js';
 import { type ProgrammedAddress, ProgrammedAddresses } from './programmed.js';
 import { overlap } from './requests.js';
 
@@ -28,14 +29,6 @@ export function watchTornQueues(check: RuleCheck, tell: (torn: TornQueue) => voi
     if (held === undefined) return;
     torn.delete(device);
     for (const one of held) tell({ ...one, rung });
-  };
-  const gone = (objects: readonly number[]): void => {
-    for (const object of objects) {
-      const device = check.story.devices.get(object);
-      if (device === undefined) continue;
-      settle(device, undefined);
-      programmed.forget(device);
-    }
   };
   const reset = ({ device, ok }: { readonly device: DeviceLife | undefined; readonly ok: boolean }): void => {
     if (device === undefined || !ok) return;
@@ -88,8 +81,10 @@ export function watchTornQueues(check: RuleCheck, tell: (torn: TornQueue) => voi
       'config-write': ({ device }) => {
         if (!device.busMaster) settle(device, undefined);
       },
-      close: (step) => gone(step.gone),
-      exit: (step) => gone(step.gone),
+      ...onGone(check.story, (device) => {
+        settle(device, undefined);
+        programmed.forget(device);
+      }),
     },
     access: ({ device, direction, register }) => {
       if (direction === 'load' || register === undefined || !isDoorbell(register.name)) return undefined;

@@ -3,6 +3,7 @@ import { durationText } from '../../../session/describe/time.js';
 import type { DeviceLife } from '../../../session/story/device-life.js';
 import type { Moment } from '../../../session/story/moment.js';
 import type { Rule } from '../../check/rule.js';
+import { onGone } from '../gone.js';
 import { ERR, onSetIrqs } from './requests.js';
 
 const CAP_EXPRESS = 0x10;
@@ -84,14 +85,7 @@ export const ERR_001: Rule = {
           signalled.set(device, { event: row.event, time: row.time });
         };
       },
-      on: {
-        close: ({ gone, event }) => {
-          for (const object of gone) {
-            const device = check.story.devices.get(object);
-            if (device !== undefined) ended(device, { event: event.number, time: event.time });
-          }
-        },
-      },
+      on: onGone(check.story, ended),
       end: () => {
         for (const device of check.story.devices.values())
           if (device.closed === undefined) ended(device, check.story.latest);

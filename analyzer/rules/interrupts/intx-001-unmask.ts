@@ -3,6 +3,7 @@ import { durationText } from '../../../session/describe/time.js';
 import { COMMAND, COMMAND_INTX_DISABLE, type DeviceLife } from '../../../session/story/device-life.js';
 import type { Moment } from '../../../session/story/moment.js';
 import type { Rule } from '../../check/rule.js';
+import { onGone } from '../gone.js';
 import { ACTION_UNMASK, INTX, onSetIrqs } from './requests.js';
 
 /** So long a driver that handled its last interrupt may take to switch the line off. */
@@ -42,12 +43,6 @@ unmask eventfd, no Command write that cleared Interrupt Disable, no VFIO_IRQ_EOI
           { event: now.event, note: how },
         ],
       });
-    };
-    const gone = (objects: readonly number[], now: Moment): void => {
-      for (const object of objects) {
-        const device = check.story.devices.get(object);
-        if (device !== undefined) settle(device, now, 'the device was closed');
-      }
     };
     const reset = ({
       device,
@@ -94,8 +89,7 @@ unmask eventfd, no Command write that cleared Interrupt Disable, no VFIO_IRQ_EOI
           if (device.command !== undefined && (device.command & COMMAND_INTX_DISABLE) === 0)
             masked.delete(device);
         },
-        close: (step) => gone(step.gone, { event: step.event.number, time: step.event.time }),
-        exit: (step) => gone(step.gone, { event: step.event.number, time: step.event.time }),
+        ...onGone(check.story, (device, now) => settle(device, now, 'the device was closed')),
       },
       end: () => {
         for (const device of [...masked.keys()]) settle(device, check.story.latest, 'the recording ended');

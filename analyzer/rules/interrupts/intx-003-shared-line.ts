@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { DeviceLife } from '../../../session/story/device-life.js';
 import type { Rule } from '../../check/rule.js';
+import { onGone } from '../gone.js';
 import { INTX, onSetIrqs } from './requests.js';
 
 const EBUSY = 16;
@@ -45,14 +46,7 @@ all (i40e, X550) are INTX-006's.`,
         if (ok && index <= 2) refused.delete(device);
         else if (index === INTX && event.errno === EBUSY) refused.set(device, event.number);
       }),
-      on: {
-        close: ({ gone }) => {
-          for (const object of gone) {
-            const device = check.story.devices.get(object);
-            if (device !== undefined) settle(device);
-          }
-        },
-      },
+      on: onGone(check.story, settle),
       end: () => {
         for (const device of [...refused.keys()]) settle(device);
       },

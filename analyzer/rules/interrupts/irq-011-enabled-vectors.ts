@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { DeviceLife } from '../../../session/story/device-life.js';
 import type { Rule } from '../../check/rule.js';
+import { onGone } from '../gone.js';
 import { MSIX, onSetIrqs } from './requests.js';
 
 const NO_VECTOR = 0xffff;
@@ -86,12 +87,7 @@ export const IRQ_011: Rule = {
         controller: ({ device, what }) => {
           if (what === 'reset') named.delete(device);
         },
-        close: ({ gone }) => {
-          for (const object of gone) {
-            const device = check.story.devices.get(object);
-            if (device !== undefined) settle(device);
-          }
-        },
+        ...onGone(check.story, settle),
       },
       end: () => {
         for (const device of [...named.keys()]) settle(device);

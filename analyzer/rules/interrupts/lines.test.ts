@@ -217,6 +217,12 @@ test('ERR-001: nobody listens to errors', async () => {
   assert.match(finding ?? '', new RegExp(`^note not set @${at},`));
 });
 
+test('ERR-001, REQ-001: a device that goes with its process was open as long', async () => {
+  const { s } = nvme();
+  s.after(11e9).exit();
+  for (const rule of [ERR_001, REQ_001]) assert.equal((await judge(rule, s))[0], 'note');
+});
+
 test('ERR-001: an error, and the device is used as before', async () => {
   const { s, device } = nvme();
   const fd = s.eventfd();

@@ -3,6 +3,7 @@ import { durationText } from '../../../session/describe/time.js';
 import type { DeviceLife } from '../../../session/story/device-life.js';
 import type { Moment } from '../../../session/story/moment.js';
 import type { Rule } from '../../check/rule.js';
+import { onGone } from '../gone.js';
 import { onSetIrqs, REQ } from './requests.js';
 
 const LONG_NS = 10e9;
@@ -45,14 +46,7 @@ released by user").`,
       ioctl: onSetIrqs(({ device, index, enables }, { ok }) => {
         if (ok && enables && index === REQ) set.add(device);
       }),
-      on: {
-        close: ({ gone, event }) => {
-          for (const object of gone) {
-            const device = check.story.devices.get(object);
-            if (device !== undefined) ended(device, { event: event.number, time: event.time });
-          }
-        },
-      },
+      on: onGone(check.story, ended),
       end: () => {
         for (const device of check.story.devices.values())
           if (device.closed === undefined) ended(device, check.story.latest);

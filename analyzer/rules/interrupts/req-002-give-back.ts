@@ -3,6 +3,7 @@ import { durationText } from '../../../session/describe/time.js';
 import type { DeviceLife } from '../../../session/story/device-life.js';
 import type { Moment } from '../../../session/story/moment.js';
 import type { Rule } from '../../check/rule.js';
+import { onGone } from '../gone.js';
 import { REQ } from './requests.js';
 
 const PATIENCE_NS = 5e9;
@@ -64,22 +65,7 @@ export const REQ_002: Rule = {
           if (since.times > 1) since.latest = row.event;
         };
       },
-      on: {
-        close: ({ gone, event }) => {
-          for (const object of gone) {
-            const device = check.story.devices.get(object);
-            if (device !== undefined)
-              settle(device, { event: event.number, time: event.time }, 'it was closed');
-          }
-        },
-        exit: ({ gone, event }) => {
-          for (const object of gone) {
-            const device = check.story.devices.get(object);
-            if (device !== undefined)
-              settle(device, { event: event.number, time: event.time }, 'it was closed');
-          }
-        },
-      },
+      on: onGone(check.story, (device, now) => settle(device, now, 'it was closed')),
       end: () => {
         for (const device of [...asked.keys()]) settle(device, check.story.latest, 'it was open still');
       },
