@@ -1,8 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What `play`, and `--sim` with a trace, say of a driver that left the script. */
 import { escapeText } from '../abi/text.js';
-import type { Departure, DepartureKind, PlayReport } from '../replayer/devices/recorded/departure.js';
+import { readBuildId } from '../recorder/collector/mappings.js';
+import type {
+  Departure,
+  DepartureKind,
+  DriverSite,
+  PlayReport,
+} from '../replayer/devices/recorded/departure.js';
 import { describeEvents, type EventLine } from '../session/describe/lines.js';
+import { SiteNames } from '../session/describe/site.js';
+import { CallSites } from '../session/symbols/call-sites.js';
+import { EventKind } from '../traces/model.js';
 import { withTrace } from './input.js';
 import { withCallSites } from './symbols.js';
 
@@ -29,19 +38,39 @@ async function departureLines(
     withCallSites(trace, symbols, async (callSites) => describeEvents(trace, numbers, callSites)),
   );
   return [
-    ...shown.flatMap((departure) => block(departure, lines)),
+    ...shown.flatMap((departure) => block(departure, lines, symbols)),
     ...(departed > shown.length ? [`${escapeText(bdf)}: ${departed - shown.length} more departures`] : []),
   ];
 }
 
-function block({ kind, bdf, event, got }: Departure, lines: ReadonlyMap<number, EventLine>): string[] {
+function block(
+  { kind, bdf, event, got, site: by }: Departure,
+  lines: ReadonlyMap<number, EventLine>,
+  symbols: readonly string[] | undefined,
+): string[] {
   const line = event === undefined ? undefined : lines.get(event);
   const site = line?.site === undefined ? '' : `  @${line.site}`;
   return [
     `${escapeText(bdf)}: the driver left the script${event === undefined ? '' : ` at event ${event}`}: ${WHAT[kind]}`,
     `  expected  ${line === undefined ? 'nothing more' : `${line.text.trim()}${site}`}`,
-    `  got       ${escapeText(got)}`,
+    `  got       ${escapeText(got)}${by === undefined ? '' : `  @${siteText(by, symbols)}`}`,
   ];
+}
+
+/** Today's driver is not that of the recording: its files are named by themselves. */
+function siteText({ path, offset }: DriverSite, symbols: readonly string[] | undefined): string {
+  const one = { id: 1, process: 1 };
+  const module = { ...one, start: 0n, end: 0n, fileOffset: 0n, path, buildId: readBuildId(path) };
+  const definitions = {
+    modules: new Map([[1, module]]),
+    sites: new Map([[1, { ...one, address: 0n, module: 1, moduleOffset: offset }]]),
+  };
+  const callSites = new CallSites(definitions, symbols);
+  try {
+    return new SiteNames(definitions, callSites).name(1, EventKind.LOAD) ?? 'not known';
+  } finally {
+    callSites.close();
+  }
 }
 
 /** Of devices that played beside others, or for a driver that goes on. */

@@ -11,7 +11,7 @@ import { openTrace, type Trace } from '../../traces/reader.js';
 import { Edu } from '../devices/edu/edu.js';
 import { Nvme } from '../devices/nvme/nvme.js';
 import { FileStorage, MemoryStorage } from '../devices/nvme/storage.js';
-import type { Departure } from '../devices/recorded/departure.js';
+import type { Departure, DriverSite } from '../devices/recorded/departure.js';
 import { recordedDevices } from '../devices/recorded/identity.js';
 import { RecordedDevice } from '../devices/recorded/recorded.js';
 import { type DeviceSlot, parseBdf } from '../kernel/topology.js';
@@ -34,6 +34,7 @@ function say(line: string): void {
 export interface PlayOptions {
   readonly stops: boolean;
   readonly onDeparture: (departure: Departure) => void;
+  readonly site?: () => DriverSite | undefined;
   readonly masks?: Masks;
 }
 
@@ -116,7 +117,7 @@ function recordedDevice(
   trace: Trace,
   text: string,
   wanted: string | undefined,
-  { stops, onDeparture, masks }: PlayOptions,
+  { stops, onDeparture, site, masks }: PlayOptions,
 ): { readonly device: RecordedDevice; readonly bdf: string; readonly group: string } {
   const devices = recordedDevices(trace);
   const names = [...devices.keys()].map((name) => escapeText(name)).join(', ');
@@ -132,6 +133,7 @@ function recordedDevice(
     objects,
     stops,
     onDeparture,
+    ...(site !== undefined && { site }),
     ...(masks !== undefined && {
       masked: (region, offset, register) => masks.bits(region, offset, register),
     }),

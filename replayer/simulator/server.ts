@@ -45,6 +45,8 @@ export class SimulatorServer {
   readonly #sockets = new Map<bigint, Connection>();
   readonly #server: Server;
   #held = false;
+  /** The instruction that makes the access which is being answered. */
+  #site: { readonly pid: number; readonly address: bigint } | undefined;
   #lastMapping = 0;
 
   /** `afterChange` is called before a driver hears of a call that may have changed what sysfs shows. */
@@ -74,6 +76,11 @@ export class SimulatorServer {
   close(): void {
     this.#server.close();
     for (const { socket } of this.#connections) socket.destroy();
+  }
+
+  /** Where the driver is while a load or store of its is answered. */
+  get site(): { readonly pid: number; readonly address: bigint } | undefined {
+    return this.#site;
   }
 
   /** From now on nobody is answered: a driver stands where it is. */
@@ -143,7 +150,10 @@ export class SimulatorServer {
     else if (request.type === SimType.CLOSED)
       afterTurn(() => this.#reply(connection, request, { result: 0 }));
     else {
+      const isAccess = request.type === SimType.LOAD || request.type === SimType.STORE;
+      this.#site = isAccess && request.d !== 0n ? { pid: request.pid, address: request.d } : undefined;
       const reply = this.#answer(connection.process, request);
+      this.#site = undefined;
       if (reply === undefined) connection.socket.destroy();
       else this.#reply(connection, request, reply);
     }

@@ -11,6 +11,7 @@ import { parseVariant } from '../kernel/variant.js';
 import { parseMasks } from '../replay/masks.js';
 import { makeDevice, type PlayOptions } from './device-options.js';
 import { DeviceRing } from './device-ring.js';
+import { placeInFile } from './driver-site.js';
 import { SimulatorServer } from './server.js';
 import type { SimulatorNews, SimulatorOrder, SimulatorReport, SimulatorStart } from './simulator.js';
 import { layOutTree } from './tree.js';
@@ -28,6 +29,7 @@ tell({ what: 'ready' });
 async function build(): Promise<SimulatedKernel> {
   const options: PlayOptions = {
     stops: play.stops,
+    site: () => (server.site === undefined ? undefined : placeInFile(server.site.pid, server.site.address)),
     onDeparture() {
       if (!play.stops) return;
       server.hold();

@@ -124,8 +124,9 @@ function patched(name: string, from: string, to: string): string {
   const text = readFileSync(join(sources, 'nvme.c'), 'utf8');
   assert.ok(text.includes(from));
   writeFileSync(join(sources, 'nvme.c'), text.replace(from, to));
-  execFileSync('make', ['-s', '-C', sources, `OUT=${sources}`]);
-  return join(sources, 'nvme');
+  const out = join(scratch, name);
+  execFileSync('make', ['-s', '-C', sources, `OUT=${out}`]);
+  return join(out, 'nvme');
 }
 
 test('a changed driver is stopped at the event that it changed', LIMIT, () => {
@@ -141,7 +142,7 @@ test('a changed driver is stopped at the event that it changed', LIMIT, () => {
     played.stderr,
     new RegExp(`at event ${event}: another value\\n.*expected .*AQA.*nvme\\.c:\\d+`),
   );
-  assert.match(played.stderr, /got {7}store BAR0\+0x24 AQA = 0x00050005/);
+  assert.match(played.stderr, /got {7}store BAR0\+0x24 AQA = 0x00050005.*@nvme!.*nvme\.c:\d+/);
 
   const left = patched('left', 'store(NVME_AQA, (ENTRIES - 1) << 16 | (ENTRIES - 1));', '');
   const without = vfiotape('play', traceOf('nvme'), '--', left, BDF);
@@ -151,7 +152,7 @@ test('a changed driver is stopped at the event that it changed', LIMIT, () => {
 });
 
 test('--keep-going answers by what is known, and lists every place', LIMIT, () => {
-  const other = join(scratch, 'value', 'examples', 'nvme', 'nvme');
+  const other = join(scratch, 'value', 'nvme');
   const played = vfiotape('play', traceOf('nvme'), '--keep-going', '--', other, BDF);
   assert.equal(played.status, 1);
   assert.match(played.stdout, /^data: 16384 bytes written/m);

@@ -67,7 +67,7 @@ bool mmio_simulated_load(uint64_t address, void *to, size_t length, struct mmio_
 
 		if (range && range->mapping) {
 			width = piece_of(address, length, range);
-			if (!sim_load(range->mapping, address + range->mapping_delta, width, &value))
+			if (!sim_load(range->mapping, address + range->mapping_delta, width, now.access.site, &value))
 				return refused(fault, address);
 		} else if (!mmio_guarded_load(address, width, &value, fault)) {
 			return false; /* memory beside the BAR */
@@ -91,7 +91,7 @@ bool mmio_simulated_store(uint64_t address, const void *from, size_t length, str
 			width = piece_of(address, length, range);
 		copy_bytes(&value, from, width);
 		if (range && range->mapping) {
-			if (!sim_store(range->mapping, address + range->mapping_delta, width, value))
+			if (!sim_store(range->mapping, address + range->mapping_delta, width, now.access.site, value))
 				return refused(fault, address);
 		} else if (!mmio_guarded_store(address, width, value, fault)) {
 			return false;
@@ -276,6 +276,7 @@ static void enter(void)
 
 static void leave(void)
 {
+	now.access.site = 0;
 	__atomic_store_n(&mmio_wiped.stepping, 0, __ATOMIC_RELEASE);
 	mmio_send_pending();
 }

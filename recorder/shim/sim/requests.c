@@ -254,7 +254,7 @@ void sim_moved(uint64_t address, size_t length, uint64_t to)
 }
 
 /* A dead server's device answers as one that was pulled out: all ones, and stores go nowhere. */
-bool sim_load(uint64_t mapping, uint64_t offset, unsigned int width, uint64_t *value)
+bool sim_load(uint64_t mapping, uint64_t offset, unsigned int width, uint64_t site, uint64_t *value)
 {
 	struct sim_call call;
 	long result;
@@ -262,13 +262,14 @@ bool sim_load(uint64_t mapping, uint64_t offset, unsigned int width, uint64_t *v
 	sim_begin(&call, VFIOTAPE_SIM_LOAD, mapping);
 	call.request.a = offset;
 	call.request.b = width;
+	call.request.d = site;
 	result = sim_ask(&call, NULL, 0);
 	*value = result < 0 ? ~0ull : call.reply.a;
 	sim_end(&call);
 	return result != -EFAULT;
 }
 
-bool sim_store(uint64_t mapping, uint64_t offset, unsigned int width, uint64_t value)
+bool sim_store(uint64_t mapping, uint64_t offset, unsigned int width, uint64_t site, uint64_t value)
 {
 	struct sim_call call;
 	long result;
@@ -277,6 +278,7 @@ bool sim_store(uint64_t mapping, uint64_t offset, unsigned int width, uint64_t v
 	call.request.a = offset;
 	call.request.b = width;
 	call.request.c = value;
+	call.request.d = site;
 	result = sim_ask(&call, NULL, 0);
 	sim_end(&call);
 	return result != -EFAULT;

@@ -64,8 +64,9 @@ ALWAYS_INLINE void sim_memory_gone(const void *address, size_t length)
 }
 void sim_moved(uint64_t address, size_t length, uint64_t to);
 /* One access of 1, 2, 4 or 8 bytes that doesn't cross 8. False: the device refused it. */
-bool sim_load(uint64_t mapping, uint64_t offset, unsigned int width, uint64_t *value);
-bool sim_store(uint64_t mapping, uint64_t offset, unsigned int width, uint64_t value);
+/* `site`: the instruction's address, 0 when it is not known. */
+bool sim_load(uint64_t mapping, uint64_t offset, unsigned int width, uint64_t site, uint64_t *value);
+bool sim_store(uint64_t mapping, uint64_t offset, unsigned int width, uint64_t site, uint64_t value);
 
 /* --- our own descriptors, which the driver doesn't see ----------------------------------------------------------------- */
 

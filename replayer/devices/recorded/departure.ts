@@ -17,6 +17,12 @@ export type DepartureKind =
   /** The driver ended before it. */
   | 'missing';
 
+/** An instruction of the driver's, by its place in a file. */
+export interface DriverSite {
+  readonly path: string;
+  readonly offset: bigint;
+}
+
 export interface Departure {
   readonly kind: DepartureKind;
   readonly bdf: string;
@@ -24,6 +30,8 @@ export interface Departure {
   readonly event: number | undefined;
   /** What came, or what is otherwise. */
   readonly got: string;
+  /** Where the driver did it, as far as that is known: of loads and stores. */
+  readonly site?: DriverSite;
 }
 
 export interface PlayReport {

@@ -6,7 +6,7 @@
  */
 import type { DriverWatch, Host, IrqRequest, Width } from '../device.js';
 import { littleEndian } from './accesses.js';
-import type { Departure, DepartureKind } from './departure.js';
+import type { Departure, DepartureKind, DriverSite } from './departure.js';
 import { RecordedMemory } from './memory.js';
 import type {
   AccessStep,
@@ -50,6 +50,8 @@ export interface PlayerOptions {
   /** At the first departure the device stops: nothing is done any more. */
   readonly stops: boolean;
   readonly depart: (departure: Departure) => void;
+  /** Where the driver is now. */
+  readonly site: () => DriverSite | undefined;
 }
 
 function isGate(step: Step): step is Gate {
@@ -420,9 +422,17 @@ export class Player implements DriverWatch {
 
   #depart(kind: DepartureKind, expected: Step | undefined, got: string): void {
     if (this.#stopped) return;
-    const departure = { kind, bdf: this.#options.bdf, event: expected?.event, got };
+    const kept = this.departures.length < DEPARTURES_KEPT;
+    const site = kept ? this.#options.site() : undefined;
+    const departure = {
+      kind,
+      bdf: this.#options.bdf,
+      event: expected?.event,
+      got,
+      ...(site !== undefined && { site }),
+    };
     this.departed++;
-    if (this.departures.length < DEPARTURES_KEPT) this.departures.push(departure);
+    if (kept) this.departures.push(departure);
     this.#options.depart(departure);
   }
 }

@@ -9,7 +9,7 @@ import type { Trace } from '../../../traces/reader.js';
 import type { Device, DriverWatch, Host, Width } from '../device.js';
 import { MSIX } from '../pci/capabilities.js';
 import type { PciDescription } from '../pci/description.js';
-import type { Departure, PlayReport } from './departure.js';
+import type { Departure, DriverSite, PlayReport } from './departure.js';
 import { identify } from './identity.js';
 import { Player } from './player.js';
 import { readScript } from './script.js';
@@ -20,6 +20,8 @@ export interface RecordedOptions {
   /** At the first departure nothing is done any more. */
   readonly stops: boolean;
   readonly onDeparture: (departure: Departure) => void;
+  /** Where the driver is now, where that can be told. */
+  readonly site?: () => DriverSite | undefined;
   readonly masked?: (region: number, offset: number, register: string | undefined) => bigint;
 }
 
@@ -31,7 +33,7 @@ export class RecordedDevice implements Device {
   readonly #bdf: string;
 
   /** Keeps the trace open until it is closed. */
-  constructor(trace: Trace, { objects, stops, onDeparture, masked }: RecordedOptions) {
+  constructor(trace: Trace, { objects, stops, onDeparture, site, masked }: RecordedOptions) {
     const { definition, pci } = identify(trace, objects);
     this.#trace = trace;
     this.#bdf = definition.bdf;
@@ -56,6 +58,7 @@ export class RecordedDevice implements Device {
       },
       stops,
       depart: onDeparture,
+      site: site ?? (() => undefined),
     });
     this.driver = this.#player;
   }
