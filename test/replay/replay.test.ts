@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { packageRoot } from '../../abi/package-root.js';
 import type { Divergence, ReplayReport } from '../../replayer/replay/divergence.js';
+import { adaptTarget } from '../../replayer/replay/interfaces/adapt.js';
 import { Masks, parseMasks } from '../../replayer/replay/masks.js';
 import { Replay, type ReplayOptions, replayAll } from '../../replayer/replay/replay.js';
 import { SimulatedTarget } from '../../replayer/replay/simulated-target.js';
@@ -54,6 +55,20 @@ for (const name of ['edu/group', 'edu/cdev']) {
     assert.ok(report.compared >= report.operations - 10);
   });
 }
+
+class WithoutGroups extends SimulatedTarget {
+  override readonly groupPath = undefined;
+}
+
+test('a session of groups is reissued where there are only device nodes', () => {
+  const trace = corpus('edu/group');
+  const target = adaptTarget(trace, new WithoutGroups('edu', ''));
+  const report = replayAll(new Replay(trace, target, OPTIONS));
+  target.end();
+  assert.deepEqual(report.divergences.map(text), []);
+  assert.deepEqual(report.omissions, []);
+  assert.ok(report.operations > 40);
+});
 
 test('each of the planted differences is found, and nothing else', async () => {
   let loads = 0;
