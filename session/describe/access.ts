@@ -186,20 +186,26 @@ export function describeAccess(session: Session, event: Event): Description {
   const bytes = Math.min(Math.max(width, 1), 8);
   const value = BigInt.asUintN(bytes * 8, event.value);
   const intent = (event.flags & EventFlag.INTENT) !== 0;
-  const unknown = (event.flags & EventFlag.UNKNOWN) !== 0;
+  // The device was off (vfio-pci's SIGBUS), or the mapping doesn't allow it.
+  const refused = event.errno !== 0;
+  const unknown = (event.flags & EventFlag.UNKNOWN) !== 0 && !(refused && event.kind === EventKind.STORE);
   const device = width > 8 ? undefined : session.device(event.object);
   let text = `${op} ${region}+${hex(offset)}`;
   if (width > 8) {
     const data = payloadBytes(event, PayloadRole.DATA);
     text += ` ${width} bytes${data === undefined ? '' : ` = ${hexBytes(data, 64)}`}`;
-  } else if (event.kind !== EventKind.UPDATE && (unknown || (intent && event.kind === EventKind.LOAD))) {
+  } else if (
+    (event.kind !== EventKind.UPDATE || refused) &&
+    (unknown || (intent && event.kind === EventKind.LOAD))
+  ) {
     // What was not seen has no value to show, but a name.
     const names = registersAt(device, index, offset, bytes, value)?.map(({ name }) => ` ${name}`);
-    text += `${names?.join(',') ?? ''}${unknown ? ' = unknown' : ` ${width} bytes`}`;
+    text += `${names?.join(',') ?? ''}${refused ? '' : unknown ? ' = unknown' : ` ${width} bytes`}`;
   } else text += valueText(device, index, offset, bytes, value);
-  if (event.kind === EventKind.UPDATE) {
+  if (event.kind === EventKind.UPDATE && !refused) {
     text += unknown ? ' was unknown' : ` was ${hexWidth(BigInt.asUintN(bytes * 8, event.result), bytes)}`;
   }
+  if (refused) text += ' refused';
   if (intent) text += ' never completed';
   return new Access(op, text, undefined, device, index, offset, bytes, value);
 }

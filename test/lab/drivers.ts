@@ -143,6 +143,25 @@ function edu(name: string, kernel: KernelName, options: readonly string[]): Driv
   };
 }
 
+/** Not a driver's work: what the kernel does with accesses to a device that is off. */
+const refused: Driver = {
+  name: 'kernel/refused',
+  kernel: 'stock',
+  device: 'nvme',
+  command: ['$build/lab/refused', devices.nvme.bdfs[0]],
+  seconds: 180,
+  status: 0,
+  expect: [
+    /memory decode off: SIGBUS at BAR0\+0x8/,
+    /memory decode on: VS = /,
+    /D3hot: SIGBUS at BAR0\+0x8/,
+    /D0: VS = /,
+  ],
+  volatile: [],
+  kept: false,
+  version: ['echo', 'test/lab/guest/refused.c'],
+};
+
 /** Ours to read: unlike QEMU's driver it enables MSI-X before the controller, and waits for each interrupt. */
 function exampleNvme(name: string, kernel: KernelName, options: readonly string[]): Driver {
   return {
@@ -216,6 +235,7 @@ export const drivers: readonly Driver[] = [
   exampleNvme('nvme', 'stock', []),
   edu('cdev', 'vfio', ['--cdev']),
   nestedKvm('nested-kvm'),
+  refused,
 ];
 
 const blkio = `driver=virtio-blk-vfio-pci,path=/sys/bus/pci/devices/${devices.virtioBlk.bdfs[0]},cache.direct=on`;

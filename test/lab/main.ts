@@ -80,6 +80,12 @@ function buildPrograms(directory: string): Uint8Array {
     const place = join(root, 'examples', example);
     execFileSync('make', ['-s', '-C', place, `OUT=${join(root, 'build/examples')}`], { stdio: 'inherit' });
   }
+  mkdirSync(join(root, 'build/lab'), { recursive: true });
+  const sources = ['vfio.c', 'lyon2010.c'].map((file) => join(root, 'examples/nvme', file));
+  execFileSync('cc', [
+    ...['-O1', '-Wall', '-Wextra', '-o', join(root, 'build/lab/refused')],
+    ...[join(root, 'test/lab/guest/refused.c'), ...sources],
+  ]);
   return assembleBootSector(directory);
 }
 

@@ -55,6 +55,8 @@ function accessesOf(
     over: Number.POSITIVE_INFINITY,
     event: event.number,
   };
+  // Refused: the device never saw it.
+  if (event.errno !== 0 && event.kind !== EventKind.READ && event.kind !== EventKind.WRITE) return [];
   switch (event.kind) {
     case EventKind.LOAD:
     case EventKind.STORE:
