@@ -3,7 +3,7 @@ import { durationText } from '../../../session/describe/time.js';
 import type { ReportedEvent, ReportedFinding } from '../model.js';
 import { html, type Markup } from './markup.js';
 
-/** Those that decide the verdict are unfolded. */
+/** New ones first; errors are unfolded. */
 export function findings(list: readonly ReportedFinding[], prefix: string): Markup {
   if (list.length === 0) return html`<p>No finding.</p>`;
   const rank = { new: 0, known: 1, waived: 2 } as const;
@@ -17,7 +17,7 @@ function card(finding: ReportedFinding, prefix: string): Markup {
   const where = [object, bdf].filter((text) => text !== '').join(' ');
   const badge = state === 'new' ? severity : 'quiet';
   const open = state === 'new' && severity === 'error' ? html` open` : undefined;
-  return html`<details class="card" id="${prefix}${fingerprint}"${open}>
+  return html`<details class="card print" id="${prefix}${fingerprint}"${open}>
 <summary><span class="badge ${badge}">${severity}</span><span class="id">${rule}</span>${where === '' ? undefined : html`<span class="muted">${where}</span> `}${message}${count === 1 ? undefined : html` <b>${count.toLocaleString('en-US')} times</b>`}${stateNote(finding)}</summary>
 <div>
 <p><a href="#${prefix}${rule}">${rule}</a>: ${title}.</p>

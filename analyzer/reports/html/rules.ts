@@ -9,14 +9,16 @@ interface Group {
   readonly status: RuleStatus;
   readonly title: string;
   readonly badge: string;
+  /** Printed unfolded. */
+  readonly printed?: true;
   /** Folded: what one need not read. */
   readonly folded?: true;
 }
 
 const GROUPS: readonly Group[] = [
-  { status: 'fail', title: 'Failed', badge: 'fail' },
-  { status: 'note', title: 'Passed, with notes', badge: 'note' },
-  { status: 'unknown', title: 'Unknown: an input was missing', badge: 'unknown' },
+  { status: 'fail', title: 'Failed', badge: 'fail', printed: true },
+  { status: 'note', title: 'Passed, with notes', badge: 'note', printed: true },
+  { status: 'unknown', title: 'Unknown: an input was missing', badge: 'unknown', printed: true },
   { status: 'pass', title: 'Passed', badge: 'pass' },
   {
     status: 'not applicable',
@@ -46,13 +48,13 @@ export function rules(
 
 function entry(
   { id, title, status, reasons, suppressed }: ReportedRule,
-  { badge }: Group,
+  { badge, printed }: Group,
   found: readonly ReportedFinding[],
   prefix: string,
 ): Markup {
   const rule = findRule(id);
   const own = found.filter((finding) => finding.rule === id);
-  return html`<details class="rule" id="${prefix}${id}">
+  return html`<details class="${printed === true ? 'rule print' : 'rule'}" id="${prefix}${id}">
 <summary><span class="badge ${badge}">${status}</span><span class="id">${id}</span>${title}</summary>
 <div>
 ${reasons.length === 0 ? undefined : html`<p><b>Why ${status}:</b> ${reasons.join('; ')}</p>`}

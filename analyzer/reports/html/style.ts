@@ -75,7 +75,7 @@ body{font-size:10pt}
 main{max-width:none;padding:0}
 nav{display:none}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}
-details::details-content{content-visibility:visible;display:block;block-size:auto}
+details.print::details-content{content-visibility:visible;display:block;block-size:auto}
 details.figures-of,details.rule{break-inside:auto}
 details.figures-of:not([open]){display:none}
 figure,ol.evidence>li,tr,.verdict{break-inside:avoid}
