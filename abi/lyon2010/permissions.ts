@@ -4,7 +4,7 @@
  * virtual nor writable read as the hardware has them, and writes to them are dropped without an error
  * (struct perm_bits of its vfio_pci_config.c). Today's are in ../pci/vfio-permissions.ts.
  */
-import { masked, type PermissionField, type Permissions } from '../pci/vfio-permissions.js';
+import { masked, type PermissionField, type Permissions, VIRTUAL_BARS } from '../pci/vfio-permissions.js';
 
 const PM = 0x01;
 const VPD = 0x03;
@@ -31,13 +31,7 @@ export const LYON_BASIC = masked(64, [
   [0x0c, 1, 0, 0xff],
   [0x0d, 1, 0, 0xff],
   [0x0f, 1, 0, 0xff],
-  [0x10, 4, ALL, ALL],
-  [0x14, 4, ALL, ALL],
-  [0x18, 4, ALL, ALL],
-  [0x1c, 4, ALL, ALL],
-  [0x20, 4, ALL, ALL],
-  [0x24, 4, ALL, ALL],
-  [0x30, 4, ALL, ALL],
+  ...VIRTUAL_BARS,
   [0x3c, 1, 0xff, 0xff],
 ]);
 

@@ -57,6 +57,11 @@ export const UNASSIGNED: Permissions = { read: 'raw', write: 'raw', virtual: emp
 const NEXT: PermissionField = [1, 1, 0xff, 0];
 const EXTENDED_HEADER: PermissionField = [0, 4, ALL, 0];
 
+/** BARs and the ROM's address: nobody moves the real ones. */
+export const VIRTUAL_BARS: readonly PermissionField[] = [0x10, 0x14, 0x18, 0x1c, 0x20, 0x24, 0x30].map(
+  (offset) => [offset, 4, ALL, ALL],
+);
+
 /** init_pci_cap_basic_perm() */
 export const BASIC = masked(64, [
   // Ids: a virtual function has none of its own.
@@ -69,14 +74,7 @@ export const BASIC = masked(64, [
   [0x0c, 1, 0, 0xff],
   [0x0d, 1, 0, 0xff],
   [0x0f, 1, 0, 0xff],
-  // BARs: nobody moves the real ones.
-  [0x10, 4, ALL, ALL],
-  [0x14, 4, ALL, ALL],
-  [0x18, 4, ALL, ALL],
-  [0x1c, 4, ALL, ALL],
-  [0x20, 4, ALL, ALL],
-  [0x24, 4, ALL, ALL],
-  [0x30, 4, ALL, ALL],
+  ...VIRTUAL_BARS,
   [0x34, 1, 0xff, 0],
   [0x3c, 1, 0xff, 0xff],
   [0x3d, 1, 0xff, 0],

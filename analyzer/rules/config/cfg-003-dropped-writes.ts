@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ConfigSpace } from '../../../abi/pci/config-space.js';
+import {
+  LYON_BASIC,
+  LYON_READ_ONLY,
+  lyonExtendedPermissions,
+  lyonStandardPermissions,
+} from '../../../abi/lyon2010/permissions.js';
 import {
   BASIC,
   extendedPermissions,
@@ -43,13 +48,18 @@ interface Owner {
 }
 
 /** Whose byte it is; undefined for what is raw, or another rule's. */
-function ownerOf(config: ConfigSpace, at: number): Owner | undefined {
+function ownerOf({ state: { config }, isLyon }: DeviceLife, at: number): Owner | undefined {
   if (at < HEADER_BYTES) {
     if (OTHERS.some(([from, to]) => at >= from && at < to)) return undefined;
-    return { capability: undefined, permissions: BASIC, start: 0, express: false };
+    const permissions = isLyon ? LYON_BASIC : BASIC;
+    return { capability: undefined, permissions, start: 0, express: false };
   }
   const placed = config.lookup(at);
-  if (placed === undefined) return undefined;
+  if (placed === undefined) {
+    // In 2010 nothing was raw: what no capability owns, and what a vendor's holds, could not be written.
+    if (!isLyon || config.capabilities.length === 0) return undefined;
+    return { capability: undefined, permissions: LYON_READ_ONLY, start: at, express: false };
+  }
   const capability = config.capabilities
     .filter(({ offset }) => offset <= at)
     .reduce<(typeof config.capabilities)[number] | undefined>(
@@ -58,7 +68,13 @@ function ownerOf(config: ConfigSpace, at: number): Owner | undefined {
     );
   if (capability === undefined) return undefined;
   const { id, extended, offset: start } = capability;
-  if (!extended && (id === MSI || id === MSIX || id === VENDOR)) return undefined;
+  if (!extended && (id === MSI || id === MSIX)) return undefined;
+  // Nor was anything done in the driver's stead.
+  if (isLyon) {
+    const permissions = extended ? lyonExtendedPermissions(id) : lyonStandardPermissions(id);
+    return { capability: undefined, permissions, start, express: false };
+  }
+  if (!extended && id === VENDOR) return undefined;
   const permissions = extended ? extendedPermissions(id) : standardPermissions(id);
   return permissions.write === 'raw'
     ? undefined
@@ -104,7 +120,7 @@ again, a note when it does. BARs, ids, MSI and the interrupt line have rules of 
         'config-write': ({ device, offset, bytes, held, event }) => {
           const { config } = device.state;
           for (let i = 0; i < bytes.length; i++) {
-            const owner = ownerOf(config, offset + i);
+            const owner = ownerOf(device, offset + i);
             if (owner === undefined) continue;
             check.judged();
             const was = held[i];

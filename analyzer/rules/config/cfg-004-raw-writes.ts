@@ -35,7 +35,7 @@ export const CFG_004: Rule = {
   id: 'CFG-004',
   title: 'Raw configuration bytes are written only by who knows what they do',
   severity: 'note',
-  profiles: { vmm: 'off' },
+  profiles: { vmm: 'off', lyon2010: 'off' },
   kernel: 'allows',
   basis: 'inferred',
   why: 'VFIO does not know the bytes between the capabilities, nor what is in a vendor-specific one: writes there reach the hardware unfiltered.',

@@ -91,6 +91,20 @@ test('CFG-003: the power state and a function level reset are acted on', async (
   assert.deepEqual(await judge(CFG_003, s), ['pass']);
 });
 
+test('CFG-003: in 2010 the payload size reached the device, and a vendor’s capability did not', async () => {
+  const config = nvmeConfig();
+  config[0x81] = 0xc0;
+  config.set([0x09, 0x00, 0x10], 0xc0);
+  const s = new RecordedSession();
+  const device = s.openLyon({ config });
+  s.configRead(device, 0x88, 2, 0x2810).configWrite(device, 0x88, 2, 0x2850);
+  assert.deepEqual(await judge(CFG_003, s), ['pass']);
+  const at = s.configRead(device, 0xc4, 1, 0).next;
+  s.configWrite(device, 0xc4, 1, 1);
+  assert.deepEqual(await judge(CFG_003, s), ['fail', `warning config+0xc4 0x1 @${at}`]);
+  assert.deepEqual(await judge(CFG_004, s), ['off']);
+});
+
 test('CFG-004: bytes of no capability, and of a vendor’s', async () => {
   const config = nvmeConfig();
   config[0x81] = 0xc0;
