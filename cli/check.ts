@@ -7,7 +7,7 @@ import { renderMarkdown } from '../analyzer/reports/formats/markdown.js';
 import { renderSarif } from '../analyzer/reports/formats/sarif.js';
 import { renderText } from '../analyzer/reports/formats/text.js';
 import type { ComplianceReport } from '../analyzer/reports/model.js';
-import { COMPLIANCE_OPTIONS, judge } from './compliance.js';
+import { COMPLIANCE_OPTIONS, judge, refuseOverwriting } from './compliance.js';
 import { ExitStatus } from './exit-status.js';
 import { print, writePrivate } from './output.js';
 import { defineVerb } from './verb.js';
@@ -43,6 +43,7 @@ export const verb = defineVerb({
   async run({ operands, format, json, output, ...compliance }) {
     if (json === true && format !== undefined && format !== 'json')
       throw new UserError(`check: --json and --format ${format} contradict each other; give one of them`);
+    refuseOverwriting(output, [...operands, compliance.waivers, compliance.baseline]);
     const report = await judge(operands, compliance);
     const text = FORMATS[format ?? (json === true ? 'json' : 'text')](report);
     if (output === undefined) await print(text);

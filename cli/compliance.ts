@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What `check` and `report` have in common: which traces are held against the rules, and what is forgiven. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { packageVersion } from '../abi/package-root.js';
 import { UserError } from '../abi/user-error.js';
@@ -83,6 +83,8 @@ export async function judge(
   asked: ComplianceArguments,
   look?: (trace: Trace) => void,
 ): Promise<ComplianceReport> {
+  if (traces.filter((path) => path === '-').length > 1)
+    throw new UserError('standard input can be read once only; give - once');
   // What is wrong with these files is told before anything is judged.
   const { waivers } = await readForgiven(asked);
   const { profile, waivers: forgiven, baseline, budget, symbols } = asked;
@@ -143,6 +145,18 @@ async function readBudget(
   if (budget.baseline === undefined) return { budget, baseline: undefined };
   const baseline = resolve(dirname(path), budget.baseline);
   return { budget, baseline: await withTrace(baseline, (trace) => statistics(trace)) };
+}
+
+/** What is written must not take the place of what it was made from. */
+export function refuseOverwriting(output: string | undefined, inputs: readonly (string | undefined)[]): void {
+  const target = output === undefined ? undefined : statSync(output, { throwIfNoEntry: false });
+  if (target === undefined) return;
+  for (const input of inputs) {
+    const held =
+      input === undefined || input === '-' ? undefined : statSync(input, { throwIfNoEntry: false });
+    if (held?.isFile() === true && held.ino === target.ino && held.dev === target.dev)
+      throw new UserError(`-o ${output} would overwrite ${input}; give another file`);
+  }
 }
 
 function readText(path: string, option: string): string {

@@ -10,10 +10,11 @@ import { openTrace, type Trace } from '../traces/reader.js';
 export async function withTrace<T>(
   path: string | number,
   work: (trace: Trace) => T | Promise<T>,
+  called?: string,
 ): Promise<T> {
   let trace: Trace | undefined;
   try {
-    trace = openTrace(path);
+    trace = openTrace(path, called);
     return await work(trace);
   } catch (error) {
     if (error instanceof TraceError) throw new UserError(error.message);
@@ -33,7 +34,7 @@ export async function withWholeTrace<T>(path: string, work: (trace: Trace) => T 
   if (path !== '-') return withTrace(path, work);
   const spool = spoolInput();
   try {
-    return await withTrace(spool, work);
+    return await withTrace(spool, work, 'standard input');
   } finally {
     closeSync(spool);
   }

@@ -9,7 +9,7 @@ import { renderSvg } from '../analyzer/charts/frame/svg.js';
 import { SECTIONS } from '../analyzer/charts/sections.js';
 import { renderHtml } from '../analyzer/reports/formats/html.js';
 import { sectionOf } from '../analyzer/reports/html/section.js';
-import { COMPLIANCE_OPTIONS, judge } from './compliance.js';
+import { COMPLIANCE_OPTIONS, judge, refuseOverwriting } from './compliance.js';
 import { ExitStatus } from './exit-status.js';
 import { print, writePrivate } from './output.js';
 import { defineVerb } from './verb.js';
@@ -31,6 +31,7 @@ export const verb = defineVerb({
   async run({ operands, output, charts, ...compliance }) {
     if (output === undefined && process.stdout.isTTY)
       throw new UserError('report: HTML is nothing for a terminal; give -o report.html');
+    refuseOverwriting(output, [...operands, compliance.waivers, compliance.baseline]);
     let sections: readonly ReportSection[] = [];
     const report = await judge(operands, compliance, (trace) => {
       sections = SECTIONS.flatMap((make) => make(trace));

@@ -95,9 +95,9 @@ export interface Trace {
   close(): void;
 }
 
-/** A path, '-' for standard input, an open descriptor, or the bytes themselves. */
-export function openTrace(source: string | number | Uint8Array): Trace {
-  const bytes = openSource(source);
+/** A path, '-' for standard input, an open descriptor, which is called `called`, or the bytes themselves. */
+export function openTrace(source: string | number | Uint8Array, called?: string): Trace {
+  const bytes = openSource(source, called);
   try {
     return new OpenTrace(bytes);
   } catch (error) {

@@ -157,11 +157,13 @@ class StreamSource implements ByteSource {
   }
 }
 
-export function openSource(from: string | number | Uint8Array): ByteSource {
+/** `called`: what messages call an open descriptor. */
+export function openSource(from: string | number | Uint8Array, called?: string): ByteSource {
   if (from instanceof Uint8Array) {
     return new MemorySource(from);
   }
-  const name = from === '-' ? 'standard input' : typeof from === 'string' ? from : `descriptor ${from}`;
+  const name =
+    from === '-' ? 'standard input' : typeof from === 'string' ? from : (called ?? `descriptor ${from}`);
   const owned = typeof from === 'string' && from !== '-';
   const fd = owned ? openOrExplain(from) : from === '-' ? 0 : (from as number);
   try {

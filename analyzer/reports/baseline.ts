@@ -1,16 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { UserError } from '../../abi/user-error.js';
+import { parseJsonFile } from './json-file.js';
 
 /** The fingerprints of an earlier `check --json`, whatever else is in it. */
 export function parseBaseline(text: string, file: string): ReadonlySet<string> {
-  let whole: unknown;
-  try {
-    whole = JSON.parse(text);
-  } catch (error) {
-    throw new UserError(
-      `${file} is no JSON (${(error as Error).message}); --baseline wants what check --json wrote`,
-    );
-  }
+  const whole = parseJsonFile(text, file, '--baseline wants what check --json wrote');
   const fingerprints = new Set<string>();
   const reports = (whole as { reports?: unknown } | null)?.reports;
   if (!Array.isArray(reports)) throw new UserError(`${file} was not written by vfiotape check --json`);

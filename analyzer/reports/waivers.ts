@@ -6,6 +6,7 @@
 import { UserError } from '../../abi/user-error.js';
 import type { Finding } from '../check/finding.js';
 import { findRule } from '../rules/rules.js';
+import { isObject, parseJsonFile } from './json-file.js';
 
 interface Waiver {
   readonly rule: string;
@@ -17,7 +18,12 @@ interface Waiver {
 }
 
 const KEYS: ReadonlySet<string> = new Set(['rule', 'device', 'fingerprint', 'reason', 'expires']);
-const DAY = /^\d{4}-\d{2}-\d{2}$/;
+/** One that is in the calendar: V8 takes the 31st of February for the 3rd of March. */
+function isDay(text: string): boolean {
+  if (!/^\d{4}-\d{2}-\d{2}$/.test(text)) return false;
+  const time = Date.parse(text);
+  return !Number.isNaN(time) && new Date(time).toISOString().startsWith(text);
+}
 
 export class Waivers {
   readonly #waivers: readonly Waiver[];
@@ -54,14 +60,7 @@ export class Waivers {
 
 /** `today`: as a waiver writes it. Throws UserError with the waiver's place in the file. */
 export function parseWaivers(text: string, file: string, today: string): Waivers {
-  let whole: unknown;
-  try {
-    whole = JSON.parse(text);
-  } catch (error) {
-    throw new UserError(
-      `${file} is no JSON (${(error as Error).message}); docs/check.md shows a file of waivers`,
-    );
-  }
+  const whole = parseJsonFile(text, file, 'docs/check.md shows a file of waivers');
   const list = isObject(whole) ? whole['waivers'] : undefined;
   if (!Array.isArray(list)) throw new UserError(`${file}: "waivers" must be a list; docs/check.md shows one`);
   return new Waivers(
@@ -79,7 +78,8 @@ function parseWaiver(entry: unknown, where: string): Waiver {
   const text = (key: string): string | undefined => {
     const value = entry[key];
     if (value === undefined) return undefined;
-    if (typeof value !== 'string' || value === '') throw new UserError(`${where}: '${key}' must be a text`);
+    if (typeof value !== 'string' || value.trim() === '')
+      throw new UserError(`${where}: '${key}' must be a text`);
     return value;
   };
   const needed = (key: string): string => {
@@ -91,7 +91,7 @@ function parseWaiver(entry: unknown, where: string): Waiver {
   if (findRule(rule) === undefined)
     throw new UserError(`${where}: no rule '${rule}'; vfiotape rules lists them`);
   const expires = needed('expires');
-  if (!DAY.test(expires) || Number.isNaN(Date.parse(expires)))
+  if (!isDay(expires))
     throw new UserError(`${where}: 'expires' must be a day like 2027-01-31, not '${expires}'`);
   return {
     rule,
@@ -100,8 +100,4 @@ function parseWaiver(entry: unknown, where: string): Waiver {
     device: text('device'),
     fingerprint: text('fingerprint'),
   };
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
