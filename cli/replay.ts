@@ -2,7 +2,6 @@
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { createInterface } from 'node:readline';
-import { LYON_DEVICE } from '../abi/object-kinds.js';
 import { escapeText } from '../abi/text.js';
 import { UserError } from '../abi/user-error.js';
 import type { ReplayReport } from '../replayer/replay/divergence.js';
@@ -209,9 +208,8 @@ async function openTarget(
     );
   for (const option of ['allow-dma', 'force'] as const)
     if (args[option] === true) throw new UserError(`replay: --${option} goes with --on hardware:BDF`);
-  const { SimulatedTarget } = await import('../replayer/replay/simulated-target.js');
-  const isLyon = [...trace.definitions.objects.values()].some(({ kind }) => kind === LYON_DEVICE);
-  const target = new SimulatedTarget(name, args['sim-kernel'] ?? '', isLyon ? 'lyon2010' : 'modern');
+  const { simulatedTarget } = await import('../replayer/replay/simulated-replay.js');
+  const target = simulatedTarget(trace, name, args['sim-kernel'] ?? '');
   if (!dryRun) return { target, guard: undefined, patienceNs: 0 };
   const { DryRunTarget } = await import('../replayer/hardware/dry-run.js');
   return { target: new DryRunTarget(target), guard: undefined, patienceNs: 0 };
