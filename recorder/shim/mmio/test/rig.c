@@ -139,16 +139,18 @@ void sim_moved(uint64_t address, size_t length, uint64_t to)
 	(void)address, (void)length, (void)to;
 }
 
-bool sim_load(uint64_t mapping, uint64_t offset, unsigned int width, uint64_t *value)
+bool sim_load(uint64_t mapping, uint64_t offset, unsigned int width, uint64_t site, uint64_t *value)
 {
+	(void)site;
 	*value = 0;
 	RIG_CHECK(mapping == 1 && width && width <= 8 && !(width & (width - 1)) && (offset & 7) + width <= 8);
 	copy_bytes(value, registers + offset, width);
 	return true;
 }
 
-bool sim_store(uint64_t mapping, uint64_t offset, unsigned int width, uint64_t value)
+bool sim_store(uint64_t mapping, uint64_t offset, unsigned int width, uint64_t site, uint64_t value)
 {
+	(void)site;
 	RIG_CHECK(mapping == 1 && width && width <= 8 && !(width & (width - 1)) && (offset & 7) + width <= 8);
 	copy_bytes(registers + offset, &value, width);
 	return true;
