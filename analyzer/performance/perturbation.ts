@@ -12,6 +12,8 @@ const CALL_NS = 27;
 const TIER_NS: Readonly<Record<string, number>> = { patched: 13.9, trapped: 3300, emulated: 3300 };
 
 const UNPATCHED_SHOWN = 20;
+/** abi/mmio-sites.ts */
+const PATCHED = 1;
 
 export function perturbation(
   { trace, table, events, firstTime, lastTime, smallestGap }: Collection,
@@ -27,7 +29,8 @@ export function perturbation(
     accesses += count;
     const how = tierName(name.tier);
     byTier.set(how, (byTier.get(how) ?? 0) + count);
-    if (how === 'patched') return;
+    // 0: the recording does not say.
+    if (name.tier <= PATCHED) return;
     const held = unpatched.get(site);
     if (held === undefined) unpatched.set(site, { tier: name.tier, count, kind: name.kind });
     else held.count += count;

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What happened when, counted in bins of time, in one pass: for the charts over time. */
+
+import { isAccess } from '../../../session/groups/event-name.js';
+import { routeName } from '../../../session/interrupts.js';
+import { EventKind } from '../../../traces/model.js';
+import type { Trace } from '../../../traces/reader.js';
+import { type FlowRole, FlowTracker } from '../../exports/flows.js';
+import { type GroupText, Walk } from '../../exports/walk.js';
+import { threadName } from '../../performance/statistics.js';
+
+export const BINS = 120;
+/** Series of one kind that are told apart; what comes later is left out, and said so. */
+const SERIES_MAX = 4096;
+const POINTS_MAX = 1500;
+/** abi/mmio-sites.ts: 0 is not known, what is above was trapped in one way or another. */
+const PATCHED = 1;
+
+export const CLASSES = ['loads', 'stores', 'ioctls', 'reads and writes', 'wake-ups', 'others'] as const;
+export type ActivityClass = (typeof CLASSES)[number];
+
+export interface Series {
+  readonly name: string;
+  readonly bins: Float64Array;
+  total: number;
+}
+
+export interface Point {
+  /** ns since the start of the recording. */
+  readonly time: number;
+  readonly latency: number;
+  readonly queue: string;
+}
+
+function classOf({ name }: GroupText): ActivityClass {
+  switch (name.kind) {
+    case EventKind.LOAD:
+      return 'loads';
+    case EventKind.STORE:
+    case EventKind.UPDATE:
+      return 'stores';
+    case EventKind.IOCTL:
+      return 'ioctls';
+    case EventKind.READ:
+    case EventKind.WRITE:
+      return 'reads and writes';
+    case EventKind.WAKE:
+      return 'wake-ups';
+    default:
+      return 'others';
+  }
+}
+
+class SeriesTable {
+  readonly #series = new Map<string, Series>();
+  leftOut = 0;
+
+  of(name: string): Series | undefined {
+    const known = this.#series.get(name);
+    if (known !== undefined) return known;
+    if (this.#series.size >= SERIES_MAX) {
+      this.leftOut++;
+      return undefined;
+    }
+    const series = { name, bins: new Float64Array(BINS), total: 0 };
+    this.#series.set(name, series);
+    return series;
+  }
+
+  /** Most first. */
+  list(): readonly Series[] {
+    return [...this.#series.values()].filter(({ total }) => total > 0).sort((a, b) => b.total - a.total);
+  }
+}
+
+interface Made {
+  readonly text: GroupText;
+  readonly flow: FlowRole | undefined;
+  readonly counted: readonly Series[];
+  readonly doubtful: boolean;
+}
+
+export class Activity {
+  /** ns since the start of the recording. */
+  readonly from: number;
+  readonly to: number;
+  readonly classes = new SeriesTable();
+  readonly threads = new SeriesTable();
+  readonly queues = new SeriesTable();
+  readonly vectors = new SeriesTable();
+  readonly registers = new SeriesTable();
+  /** Events whose timing is mostly the recorder's: accesses that were not patched, and losses. */
+  readonly doubtful = new Float64Array(BINS);
+  readonly points: Point[] = [];
+  pairs = 0;
+  readonly #width: number;
+  readonly #waiting = new Map<number, { readonly time: number; readonly queue: string }>();
+
+  constructor(trace: Trace) {
+    let first = Number.POSITIVE_INFINITY;
+    let last = 0;
+    for (const { firstTicks, lastTicks } of trace.chunks()) {
+      first = Math.min(first, trace.ticksToNs(firstTicks));
+      last = Math.max(last, trace.ticksToNs(lastTicks));
+    }
+    this.from = Number.isFinite(first) ? first : 0;
+    this.to = Math.max(last, this.from + BINS);
+    this.#width = (this.to - this.from) / BINS;
+    this.#run(trace);
+  }
+
+  #run(trace: Trace): void {
+    const walk = new Walk(trace);
+    const label = (device: number): string => walk.session.names.name(device);
+    // The interrupt comes first, then the doorbell that it answers, with the same number.
+    const flows = new FlowTracker({
+      queue: ({ device, queue, what, time, flow }) => {
+        const name = `${label(device)} ${queue}`;
+        if (what === 'doorbell') this.#count(this.queues.of(name), this.#bin(time));
+        const woken = flow === 0 ? undefined : this.#waiting.get(flow);
+        if (woken === undefined) return;
+        this.#waiting.delete(flow);
+        this.#point({ time, latency: woken.time - time, queue: name });
+      },
+      interrupt: ({ route, time, flow }) => {
+        const name = `${label(route.device)} ${routeName(route)}`;
+        this.#count(this.vectors.of(name), this.#bin(time));
+        if (flow !== 0) this.#waiting.set(flow, { time, queue: name });
+      },
+    });
+    const rows = walk.run<Made>(
+      (text) => {
+        const access = isAccess(text.name.kind);
+        const place = text.register === '' ? `${text.region}+0x${text.offset.toString(16)}` : text.register;
+        const counted = [
+          this.classes.of(classOf(text)),
+          text.threadId === 0 ? undefined : this.threads.of(threadName(trace, text.threadId)),
+          access ? this.registers.of(`${text.object} ${place}`) : undefined,
+        ].filter((series) => series !== undefined);
+        const doubtful = (access && text.name.tier > PATCHED) || text.name.kind === EventKind.LOST;
+        return { text, flow: flows.role(text), counted, doubtful };
+      },
+      ({ text, flow, counted, doubtful }) => {
+        const bin = this.#bin(walk.time + walk.duration);
+        for (let n = 0; n < counted.length; n++) this.#count(counted[n], bin);
+        if (doubtful) this.doubtful[bin] = (this.doubtful[bin] as number) + 1;
+        if (flow !== undefined) flows.event(flow, text, walk.time + walk.duration);
+      },
+    );
+    for (const _events of rows);
+    flows.end();
+  }
+
+  #bin(time: number): number {
+    return Math.min(BINS - 1, Math.max(0, Math.floor((time - this.from) / this.#width)));
+  }
+
+  #count(series: Series | undefined, bin: number): void {
+    if (series === undefined) return;
+    series.total++;
+    series.bins[bin] = (series.bins[bin] as number) + 1;
+  }
+
+  /** Every one of the first, then ever fewer at random places (a reservoir, with a fixed sequence). */
+  #point(point: Point): void {
+    this.pairs++;
+    if (this.points.length < POINTS_MAX) this.points.push(point);
+    else {
+      const at = Math.floor(fraction(this.pairs) * this.pairs);
+      if (at < POINTS_MAX) this.points[at] = point;
+    }
+  }
+
+  /** Seconds of a bin. */
+  get binSeconds(): number {
+    return this.#width / 1e9;
+  }
+}
+
+function fraction(n: number): number {
+  const x = Math.sin(n * 12.9898) * 43758.5453;
+  return x - Math.floor(x);
+}

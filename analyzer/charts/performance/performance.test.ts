@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { RecordedSession } from '../../../session/fixtures.js';
+import type { Chart } from '../chart.js';
+import { WIDTHS } from '../frame/canvas.js';
+import { renderSvg } from '../frame/svg.js';
+import { performanceSection } from './section.js';
+
+async function charts(session: RecordedSession): Promise<ReadonlyMap<string, Chart>> {
+  const trace = await session.trace();
+  try {
+    return new Map(
+      performanceSection(trace).flatMap((section) => section.charts.map((chart) => [chart.id, chart])),
+    );
+  } finally {
+    trace.close();
+  }
+}
+
+function busy(rounds: number): RecordedSession {
+  const s = new RecordedSession();
+  const { container, device } = s.openNvme();
+  s.load(device, 0, 0, 8, 0x20_0000_0fffn);
+  const eventfd = s.eventfd();
+  s.setIrqs(device, { index: 2, eventfds: [eventfd] });
+  for (let n = 0; n < rounds; n++) {
+    s.store(device, 0, 0x1008, 4, n);
+    s.after(1000 * (n % 50))
+      .wake(eventfd)
+      .readEventfd(eventfd);
+    s.store(device, 0, 0x100c, 4, n);
+    s.after(10_000).mapDma(container, { iova: BigInt(n) * 4096n, size: 4096n, durationNs: 1000 + n });
+  }
+  return s;
+}
+
+test('an empty session has no charts', async () => {
+  assert.deepEqual([...(await charts(new RecordedSession())).keys()], []);
+});
+
+test('the charts say what happened', async () => {
+  const all = await charts(busy(100));
+  assert.deepEqual(
+    [...all.keys()],
+    ['latency', 'latency-cumulative', 'rate', 'lanes', 'registers', 'doorbell-to-interrupt'],
+  );
+  const rows = (id: string): readonly string[] =>
+    (all.get(id)?.table.rows ?? []).map((row) => row.join(' | '));
+  assert.match(rows('latency')[0] ?? '', /^VFIO_IOMMU_MAP_DMA \| 100 \| /);
+  assert.ok(rows('rate').some((row) => row.startsWith('stores | 200 | ')));
+  assert.deepEqual(
+    rows('lanes').filter((row) => !row.startsWith('threads')),
+    ['queues | device0 queue 1 | 100', 'vectors | device0 MSIX[0] | 100'],
+  );
+  assert.ok(rows('registers').includes('registers | device0 SQ1TDBL | 100'));
+  assert.match(all.get('doorbell-to-interrupt')?.summary ?? '', /^100 doorbells answered/);
+});
+
+test('marks stay few, and each width can be drawn', async () => {
+  const all = await charts(busy(4000));
+  for (const chart of all.values()) {
+    for (const width of Object.values(WIDTHS)) {
+      const svg = renderSvg(chart, width, 'page');
+      const marks = svg.match(/<(rect|path|line|circle|text)\b/g)?.length ?? 0;
+      assert.ok(marks > 3 && marks < 3000, `${chart.id}: ${marks} marks`);
+      assert.doesNotMatch(svg, /NaN|undefined|Infinity/);
+    }
+  }
+  assert.match(
+    all.get('doorbell-to-interrupt')?.summary ?? '',
+    /1,500 doorbells? of them|1,500 of them, at random/,
+  );
+});
+
+test('accesses that were not patched are marked', async () => {
+  const s = busy(3);
+  const { device } = s.openNvme();
+  // How it was caught is in bits 16 to 23 of op: 2, trapped.
+  s.event({ kind: 24, object: device.object, op: 0x0002_0400, offset: 0x1cn });
+  const all = await charts(s);
+  assert.match(all.get('rate')?.summary ?? '', /Red marks at the top: 1 events/);
+  assert.match(renderSvg(all.get('rate') as Chart, WIDTHS.wide, 'page'), /class="bad"/);
+});

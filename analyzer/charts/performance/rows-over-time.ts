@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Rows over time as a heat map: the lanes of threads, queues and vectors, and registers. */
+import type { Chart } from '../chart.js';
+import { isNarrow, plotArea, shortened, textWidth } from '../frame/canvas.js';
+import { countText } from '../frame/units.js';
+import type { Activity, Series } from './activity.js';
+import { cells, doubtBand, doubtText, timeAxis, timeScale } from './time-plot.js';
+
+const ROW = 18;
+const ABOVE = 16;
+const BELOW = 44;
+
+export interface RowGroup {
+  /** What the rows are: `threads`. */
+  readonly name: string;
+  readonly rows: readonly Series[];
+  /** Different ones that have no row. */
+  readonly leftOut: number;
+}
+
+export function rowsOverTime(
+  activity: Activity,
+  about: { readonly id: string; readonly title: string; readonly unit: string },
+  groups: readonly RowGroup[],
+): Chart {
+  const rows = groups.flatMap(({ name, rows: list }) => list.map((series) => ({ group: name, series })));
+  const leftOut = groups.reduce((sum, group) => sum + group.leftOut, 0);
+  const busiest = rows.reduce<Series | undefined>(
+    (best, { series }) => (best === undefined || series.total > best.total ? series : best),
+    undefined,
+  );
+  return {
+    id: about.id,
+    title: about.title,
+    summary: `${groups.map(({ name, rows: list }) => `${list.length} ${name}`).join(', ')}; most in ${busiest?.name ?? 'none'} (${countText(busiest?.total ?? 0)} ${about.unit}). Darker is more, in steps of a logarithm.${doubtText(activity)}`,
+    table: {
+      columns: [{ name: 'kind' }, { name: 'name' }, { name: about.unit, numeric: true }],
+      rows: rows.map(({ group, series }) => [group, series.name, countText(series.total)]),
+      ...(leftOut > 0 && { rest: `${countText(leftOut)} more, with fewer` }),
+    },
+    height: rows.length * ROW + ABOVE + BELOW,
+    draw: (canvas) => {
+      const characters = isNarrow(canvas) ? 18 : 34;
+      const names = rows.map(({ series }) => shortened(series.name, characters, 'end'));
+      const left = 10 + Math.max(0, ...names.map(textWidth));
+      const plot = plotArea(canvas, { top: ABOVE, right: 16, bottom: BELOW, left });
+      const most = Math.max(1, ...rows.flatMap(({ series }) => [...series.bins]));
+      rows.forEach(({ series }, n) => {
+        const y = n * ROW;
+        plot.layer
+          .append('rect')
+          .attr('class', 'h0')
+          .attr('y', y)
+          .attr('width', plot.width)
+          .attr('height', ROW - 2);
+        plot.layer
+          .append('text')
+          .attr('x', -8)
+          .attr('y', y + ROW - 6)
+          .attr('text-anchor', 'end')
+          .text(names[n] as string);
+        cells(plot, { bins: series.bins, y, height: ROW - 2, what: series.name }, most);
+      });
+      doubtBand(plot, activity);
+      timeAxis(canvas, plot, activity, timeScale(canvas, plot, activity));
+    },
+  };
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What the charts over time have in common: the axis, rows of cells, and the band of what is not to be trusted. */
+import type { ScaleLinear } from 'd3';
+import { bottomAxis } from '../frame/axes.js';
+import type { Canvas, Plot } from '../frame/canvas.js';
+import { countText, timeUnit } from '../frame/units.js';
+import { type Activity, BINS } from './activity.js';
+
+export const STEPS = 8;
+
+export function timeScale(canvas: Canvas, plot: Plot, { from, to }: Activity): ScaleLinear<number, number> {
+  return canvas.d3.scaleLinear().domain([from, to]).range([0, plot.width]);
+}
+
+export function timeAxis(
+  canvas: Canvas,
+  plot: Plot,
+  { to }: Activity,
+  scale: ScaleLinear<number, number>,
+): void {
+  bottomAxis(canvas.d3, plot, scale, { unit: timeUnit(to), label: 'time since the start' });
+}
+
+/** One row of cells, darker where there was more; `most` of one bin is the darkest. */
+export function cells(
+  plot: Plot,
+  row: { readonly bins: Float64Array; readonly y: number; readonly height: number; readonly what: string },
+  most: number,
+): void {
+  const width = plot.width / BINS;
+  row.bins.forEach((count, bin) => {
+    if (count === 0) return;
+    const step = Math.max(1, Math.ceil((STEPS * Math.log1p(count)) / Math.log1p(most)));
+    plot.layer
+      .append('rect')
+      .attr('class', `h${Math.min(STEPS, step)}`)
+      .attr('x', bin * width)
+      .attr('y', row.y)
+      .attr('width', Math.max(width, 1))
+      .attr('height', row.height)
+      .append('title')
+      .text(`${row.what}: ${countText(count)}`);
+  });
+}
+
+/** Below the plot's upper edge: where timings are mostly the recorder's. */
+export function doubtBand(plot: Plot, { doubtful }: Activity): void {
+  const width = plot.width / BINS;
+  doubtful.forEach((count, bin) => {
+    if (count === 0) return;
+    plot.layer
+      .append('rect')
+      .attr('class', 'bad')
+      .attr('x', bin * width)
+      .attr('y', -6)
+      .attr('width', Math.max(width, 1))
+      .attr('height', 4)
+      .append('title')
+      .text(`${countText(count)} events whose timing is the recorder's: don't trust it`);
+  });
+}
+
+/** For a summary. */
+export function doubtText({ doubtful }: Activity): string {
+  const count = doubtful.reduce((sum, one) => sum + one, 0);
+  return count === 0
+    ? ''
+    : ` Red marks at the top: ${countText(count)} events (accesses that were not patched, losses) whose timing is the recorder's.`;
+}
