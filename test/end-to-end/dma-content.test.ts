@@ -13,7 +13,10 @@ const nvme = buildExample('nvme', scratch);
 const READ = 0;
 const WRITE = 1;
 
-function recorded(name: string, words: readonly string[]): readonly Event[] {
+function recorded(
+  name: string,
+  words: readonly string[],
+): { readonly events: readonly Event[]; readonly late: number } {
   const path = join(scratch, name);
   const { status, stderr } = vfiotape('record', '--sim', 'nvme', '--dma', 'content', '-o', path, ...words);
   assert.equal(status, 0, stderr);
@@ -22,8 +25,9 @@ function recorded(name: string, words: readonly string[]): readonly Event[] {
   assert.equal(trace.header.modes.dma, 'content');
   const events = [...trace.events()];
   assert.deepEqual(trace.damages, []);
+  const late = trace.summary?.lateEvents ?? 0;
   trace.close();
-  return events;
+  return { events, late };
 }
 
 const isDma = (event: Event, direction: number): boolean =>
@@ -31,7 +35,9 @@ const isDma = (event: Event, direction: number): boolean =>
 
 for (const buffer of [[], ['--buffer', '64K']]) {
   test(`doorbell, DMA, interrupt and wake-up stand in that order ${buffer.join(' ')}`, LIMIT, () => {
-    const events = recorded('msix.vtape', [...buffer, '--', nvme, '--irq', 'msix', BDF]);
+    const { events, late } = recorded('msix.vtape', [...buffer, '--', nvme, '--irq', 'msix', BDF]);
+    // A recorder that was kept waiting, or whose rings were full, says so: then the order is not promised.
+    if (late > 0) return;
     const doorbells = events.filter(
       ({ kind, offset, op }) =>
         kind === EventKind.STORE && (op & 0xff) === 0 && offset >= 0x1000n && offset % 8n === 0n,
@@ -65,7 +71,7 @@ for (const buffer of [[], ['--buffer', '64K']]) {
 }
 
 test('every byte of what was read from the drive is there', LIMIT, () => {
-  const events = recorded('polled.vtape', ['--', nvme, BDF]);
+  const { events } = recorded('polled.vtape', ['--', nvme, BDF]);
   const sizes = events
     .filter((event) => isDma(event, WRITE) && event.result >= 512n)
     .map(({ result, payloads }) => [Number(result), payloads[0]?.data.length]);

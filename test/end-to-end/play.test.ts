@@ -210,6 +210,23 @@ test('without DMA content it says what can’t be played', LIMIT, () => {
   );
 });
 
+test(
+  'a recording of a real kernel plays registers and interrupts, until the driver looks at its memory',
+  LIMIT,
+  () => {
+    const recorded = join(root, 'traces/corpus/edu/group.vtape');
+    const played = vfiotape('play', recorded, '--', edu, '0000:00:0a.0');
+    assert.equal(played.status, 1);
+    assert.match(
+      played.stdout,
+      /^interrupt of factorial: status 0x1, 1 time\(s\)\nfactorial of 10: 3628800$/m,
+    );
+    assert.match(played.stdout, /^interrupt of DMA from the device: status 0x100, 1 time\(s\)$/m);
+    assert.match(played.stderr, /^edu: cannot get back what was sent/m);
+    assert.match(played.stderr, / 0 bytes of DMA, 4 interrupts, 1 departure\n.*the driver ended before it\n/);
+  },
+);
+
 const MISTAKES: readonly (readonly [readonly string[], RegExp])[] = [
   [[], /play: too few arguments; usage: vfiotape play TRACE/],
   [['a.vtape'], /play: too few arguments/],

@@ -7,8 +7,8 @@ export interface BusWatch {
   /** A time on the watch's own clock. */
   now(): bigint;
   /**
-   * A function read or wrote memory: the first `done` of the bytes, then the IOMMU stopped it. `since` is a time before
-   * anything was read or could be seen.
+   * A function read memory, or is about to write it: the first `done` of the bytes, then the IOMMU stops it. `since` is a
+   * time before that.
    */
   dma(bdf: string, iova: bigint, bytes: Uint8Array, done: number, write: boolean, since: bigint): void;
   /** Before the interrupt arrives anywhere. `level` is INTx's; the others have none, and it is true. */

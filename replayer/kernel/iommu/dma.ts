@@ -53,9 +53,31 @@ export class DmaPort {
     const watch = this.watch();
     if (watch === undefined) return this.#move(iova, bytes, write) === bytes.length;
     const since = watch.now();
-    const done = this.#move(iova, bytes, write);
-    watch.dma(this.bdf, iova, bytes, done, write, since);
+    if (!write) {
+      const done = this.#move(iova, bytes, false);
+      watch.dma(this.bdf, iova, bytes, done, false, since);
+      return done === bytes.length;
+    }
+    // Told before it is there to be seen.
+    const reach = this.#reach(iova, bytes.length);
+    if (reach > 0) watch.dma(this.bdf, iova, bytes.subarray(0, reach), reach, true, since);
+    const done = this.#move(iova, bytes, true);
+    if (done < bytes.length)
+      watch.dma(this.bdf, (iova + BigInt(done)) & ADDRESS_MASK, bytes.subarray(done), 0, true, since);
     return done === bytes.length;
+  }
+
+  /** How many bytes of a write the IOMMU lets through. */
+  #reach(iova: bigint, length: number): number {
+    let reach = 0;
+    while (reach < length) {
+      const address = (iova + BigInt(reach)) & ADDRESS_MASK;
+      const mapping = isInterruptAddress(address) ? undefined : this.group.domain?.lookup(address);
+      if (mapping === undefined || (mapping.protection & DMA_WRITE) === 0 || mapping.device) break;
+      const rest = mapping.last - address + 1n;
+      reach += rest < BigInt(length - reach) ? Number(rest) : length - reach;
+    }
+    return reach;
   }
 
   /** Answers how many bytes were moved. */
