@@ -11,6 +11,7 @@ import { print } from './output.js';
 import { defineVerb } from './verb.js';
 
 const BDF = '0000:00:04.0';
+const RECORD = ['record', '--sim', 'nvme', '-o'] as const;
 /** Lines are cut to what a terminal shows; this where there is none. */
 const WIDTH = 170;
 const MOST_OUTPUT = 1 << 28;
@@ -18,7 +19,7 @@ const MOST_OUTPUT = 1 << 28;
 export const verb = defineVerb({
   usage: 'demo [-o DIR]',
   summary:
-    'The whole story on this machine, with no hardware: a real driver is recorded on a simulated NVMe drive, and the recording looked at and checked.',
+    'The whole story on this machine, with no hardware: a real driver is recorded on a simulated NVMe drive, and the recording looked at, checked, replayed, played back and reported.',
   operands: { least: 0, most: 0 },
   options: {
     output: {
@@ -36,21 +37,26 @@ export const verb = defineVerb({
     }
     const driver = buildDriver(output);
     const show = (words: readonly string[], lines: number) => showVerb(output, words, lines);
-    await record(output, 'nvme.vtape', [driver, '--irq', 'msix', BDF]);
-    await show(['info', 'nvme.vtape'], 9);
-    await show(['dump', '--filter', 'object=device0 & kind!=ioctl & kind!=mmap', 'nvme.vtape'], 6);
+    const example = [driver, '--irq', 'msix', BDF];
+    await runVerb(output, [...RECORD, 'nvme.vtape', '--dma', 'content', '--', ...example]);
+    await show(['info', 'nvme.vtape'], 7);
+    await show(['dump', '--filter', 'object=device0 & kind!=ioctl & kind!=mmap', 'nvme.vtape'], 5);
     await show(['dump', '--filter', 'kind=wake', 'nvme.vtape'], 1);
     await show(['check', 'nvme.vtape'], 4);
+    await show(['replay', '--on', 'sim:nvme', 'nvme.vtape'], 2);
+    await runVerb(output, ['play', 'nvme.vtape', '--', ...example]);
+    await show(['report', '-o', 'report.html', 'nvme.vtape'], 1);
     const hasQemu = spawnSync('qemu-img', ['--version'], { stdio: 'ignore' }).status === 0;
     if (hasQemu) {
-      await record(output, 'qemu.vtape', ['qemu-img', 'info', `nvme://${BDF}/1`]);
+      await runVerb(output, [...RECORD, 'qemu.vtape', '--', 'qemu-img', 'info', `nvme://${BDF}/1`]);
       await show(['check', 'qemu.vtape'], 11);
     }
     await heading('What was done');
     await print(
       'There was no NVMe drive, no IOMMU and no VFIO: a kernel and a drive written in TypeScript answered, and the drivers are as they are.\n' +
         `${hasQemu ? 'Two drivers were recorded: examples/nvme, and QEMU’s own. ' : 'examples/nvme was recorded; with qemu-img installed, QEMU’s own driver is, too. '}` +
-        `What is left of it is in ${output}.\n` +
+        'Then the first was played its own recording: no drive, not even a simulated one.\n' +
+        `The traces and report.html are in ${output}.\n` +
         'Can this machine record a driver on real hardware? vfiotape doctor\n',
     );
     return ExitStatus.OK;
@@ -88,9 +94,8 @@ function commandLine(words: readonly string[]): string {
   return `$ vfiotape ${words.map((word) => (/^[\w:/.,=-]+$/.test(word) ? word : `'${word}'`)).join(' ')}`;
 }
 
-/** The driver's own output is shown; the demo ends where a driver fails. */
-async function record(output: string, trace: string, driver: readonly string[]): Promise<void> {
-  const words = ['record', '-o', trace, '--sim', 'nvme', '--', ...driver];
+/** One whose output is the driver's own; the demo ends where a driver fails. */
+async function runVerb(output: string, words: readonly string[]): Promise<void> {
   await heading(commandLine(words));
   const { status, signal } = vfiotape(output, words, 'inherit');
   if (status !== 0)
@@ -103,6 +108,7 @@ async function showVerb(output: string, words: readonly string[], lines: number)
   const { status, stdout, signal } = vfiotape(output, words, 'pipe');
   if (status !== ExitStatus.OK && status !== ExitStatus.FINDINGS)
     throw new UserError(`demo: vfiotape ${words[0]} ended with ${signal ?? `status ${status}`}, see above`);
+  if (stdout === '') return;
   const all = stdout.trimEnd().split('\n');
   const width = process.stdout.columns ?? WIDTH;
   for (const line of all.slice(0, lines)) await print(`${line.slice(0, width)}\n`);
