@@ -24,7 +24,6 @@ export interface Message {
 export type Received = Message | 'closed' | { readonly malformed: Message };
 
 const EINTR = 4;
-const EMSGSIZE = 90;
 
 export function isReply({ flags }: Message): boolean {
   return (flags & TYPE_MASK) === TYPE_REPLY;
@@ -41,15 +40,9 @@ export class Channel {
     readonly libc: Libc,
     /** Bytes of the longest message that is taken. */
     readonly longest: number,
-    /** The most descriptors that one message may bring. */
-    readonly mostFds: number,
   ) {
     this.poll = new Poll(libc);
     this.#sockets = new UnixSockets(libc);
-  }
-
-  get isOpen(): boolean {
-    return this.#open;
   }
 
   close(): void {
@@ -89,16 +82,11 @@ export class Channel {
     return { id, command, flags, error, payload, fds };
   }
 
-  /** False when the other side is gone. */
-  send(
-    command: number,
-    payload: Uint8Array,
-    fds: readonly number[] = [],
-    flags = TYPE_COMMAND,
-  ): number | false {
+  /** The message's id; false when the other side is gone. */
+  send(command: number, payload: Uint8Array, fds: readonly number[] = []): number | false {
     this.#lastId = (this.#lastId + 1) & 0xffff;
     const id = this.#lastId;
-    return this.#write({ id, command, flags, error: 0 }, payload, fds) ? id : false;
+    return this.#write({ id, command, flags: TYPE_COMMAND, error: 0 }, payload, fds) ? id : false;
   }
 
   /** Answers a command, unless it wants no answer. */
@@ -147,6 +135,3 @@ export class Channel {
     return this.#open;
   }
 }
-
-/** More descriptors than were agreed on: the message is answered with this. */
-export const TOO_MANY_FDS = EMSGSIZE;

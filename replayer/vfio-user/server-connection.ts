@@ -36,7 +36,7 @@ export class ServerConnection {
     readonly path: string,
   ) {
     const fd = connect(libc, path);
-    this.#main = new Channel(fd, libc, LONGEST, OURS.maxMessageFds);
+    this.#main = new Channel(fd, libc, LONGEST);
     this.readiness = new Readiness(libc);
     try {
       this.#negotiate();
@@ -121,7 +121,7 @@ export class ServerConnection {
       const index = proposal.capabilities.twinIndex ?? -1;
       const twin = message.fds[index];
       if (twin === undefined) throw mistake('the server speaks of a twin socket, and sends none');
-      this.#twin = new Channel(twin, this.libc, LONGEST, OURS.maxMessageFds);
+      this.#twin = new Channel(twin, this.libc, LONGEST);
       this.#main.closeAll(message.fds.filter((_, i) => i !== index));
     } else this.#main.closeAll(message.fds);
   }

@@ -3,8 +3,8 @@
 import { decode, encode, readU64, type Values } from '../../abi/layout.js';
 import { IRQ_INFO } from '../../abi/vfio/irqs.js';
 import { REGION_INFO } from '../../abi/vfio/region-info.js';
-import { EINVAL, ENOTTY, EOPNOTSUPP } from '../kernel/errno.js';
-import { type Channel, type Message, TOO_MANY_FDS } from './channel.js';
+import { EINVAL, EMSGSIZE, ENOTTY, EOPNOTSUPP } from '../kernel/errno.js';
+import type { Channel, Message } from './channel.js';
 import type { ClientMemory } from './client-memory.js';
 import type { PassedInterrupts } from './interrupts.js';
 import {
@@ -47,7 +47,7 @@ export class Session {
     const { fds } = message;
     const tooMany = fds.length > this.parts.ours.maxMessageFds;
     const unasked = fds.length > 0 && !TAKES_FDS.has(message.command);
-    const answer = tooMany ? -TOO_MANY_FDS : unasked ? -EINVAL : this.#do(message);
+    const answer = tooMany ? -EMSGSIZE : unasked ? -EINVAL : this.#do(message);
     const taken = typeof answer !== 'number' && TAKES_FDS.has(message.command);
     if (!taken) this.channel.closeAll(fds);
     return typeof answer === 'number'
