@@ -39,7 +39,7 @@ static bool load(const struct place *place, uint64_t address, uint64_t *value, s
 		return false;
 	mmio_record_begin(&access, &slot);
 	*value = 0;
-	done = range->mapping ? mmio_simulated_load(address, value, place->width, fault) :
+	done = range->mapping ? mmio_simulated_load(address, value, place->width, place->site->address, fault) :
 				mmio_guarded_load(address + range->delta, place->width, value, fault);
 	access.value = done ? *value : 0;
 	mmio_record_end(&access, &slot, done ? 0 : EFAULT);
@@ -61,7 +61,7 @@ static bool store(const struct place *place, uint64_t address, uint64_t value, s
 	if (!allowed(range, 2, address, fault))
 		return false;
 	mmio_record_begin(&access, &slot);
-	done = range->mapping ? mmio_simulated_store(address, &value, place->width, fault) :
+	done = range->mapping ? mmio_simulated_store(address, &value, place->width, place->site->address, fault) :
 				mmio_guarded_store(address + range->delta, place->width, value, fault);
 	mmio_record_end(&access, &slot, done ? 0 : EFAULT);
 	return done;
@@ -168,7 +168,7 @@ static bool direct_line(const struct mmio_site *site, greg_t *registers, struct 
 	if (!allowed(access.range, 2, to, fault))
 		return false;
 	mmio_record_begin(&access, &slot);
-	done = access.range->mapping ? mmio_simulated_store(to, line, sizeof(line), fault) :
+	done = access.range->mapping ? mmio_simulated_store(to, line, sizeof(line), site->address, fault) :
 				       mmio_guarded_line(to + access.range->delta, line, fault);
 	mmio_record_end(&access, &slot, done ? 0 : EFAULT);
 	if (done)

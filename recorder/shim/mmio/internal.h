@@ -321,8 +321,8 @@ bool mmio_hold_here(void);
 /* --- simulated.c ------------------------------------------------------------------------------------------------------ */
 
 /* Bytes at the driver's addresses: in simulated BARs by messages, beside them by access. */
-bool mmio_simulated_load(uint64_t address, void *to, size_t length, struct mmio_fault *fault);
-bool mmio_simulated_store(uint64_t address, const void *from, size_t length, struct mmio_fault *fault);
+bool mmio_simulated_load(uint64_t address, void *to, size_t length, uint64_t site, struct mmio_fault *fault);
+bool mmio_simulated_store(uint64_t address, const void *from, size_t length, uint64_t site, struct mmio_fault *fault);
 /* Reads (1) and writes (2). */
 bool mmio_simulated_allows(const struct mmio_range *range, unsigned int actions);
 /* The context is made to execute the instruction on the scratch and come back with SIGTRAP. False: *fault is the driver's. */

@@ -58,7 +58,7 @@ static bool refused(struct mmio_fault *fault, uint64_t address)
 	return false;
 }
 
-bool mmio_simulated_load(uint64_t address, void *to, size_t length, struct mmio_fault *fault)
+bool mmio_simulated_load(uint64_t address, void *to, size_t length, uint64_t site, struct mmio_fault *fault)
 {
 	while (length) {
 		const struct mmio_range *range = mmio_range_of(address);
@@ -67,7 +67,7 @@ bool mmio_simulated_load(uint64_t address, void *to, size_t length, struct mmio_
 
 		if (range && range->mapping) {
 			width = piece_of(address, length, range);
-			if (!sim_load(range->mapping, address + range->mapping_delta, width, now.access.site, &value))
+			if (!sim_load(range->mapping, address + range->mapping_delta, width, site, &value))
 				return refused(fault, address);
 		} else if (!mmio_guarded_load(address, width, &value, fault)) {
 			return false; /* memory beside the BAR */
@@ -80,7 +80,7 @@ bool mmio_simulated_load(uint64_t address, void *to, size_t length, struct mmio_
 	return true;
 }
 
-bool mmio_simulated_store(uint64_t address, const void *from, size_t length, struct mmio_fault *fault)
+bool mmio_simulated_store(uint64_t address, const void *from, size_t length, uint64_t site, struct mmio_fault *fault)
 {
 	while (length) {
 		const struct mmio_range *range = mmio_range_of(address);
@@ -91,7 +91,7 @@ bool mmio_simulated_store(uint64_t address, const void *from, size_t length, str
 			width = piece_of(address, length, range);
 		copy_bytes(&value, from, width);
 		if (range && range->mapping) {
-			if (!sim_store(range->mapping, address + range->mapping_delta, width, now.access.site, value))
+			if (!sim_store(range->mapping, address + range->mapping_delta, width, site, value))
 				return refused(fault, address);
 		} else if (!mmio_guarded_store(address, width, value, fault)) {
 			return false;
@@ -333,7 +333,7 @@ bool mmio_simulated_begin(struct mmio_site *site, uint64_t touched, ucontext_t *
 	/* What is stored is known, and told, when the instruction has been executed. */
 	if (insn->actions & 1) {
 		mmio_record_begin(&now.access, &now.slot);
-		if (!mmio_simulated_load(address, (void *)scratch.data, insn->width, fault)) {
+		if (!mmio_simulated_load(address, (void *)scratch.data, insn->width, now.access.site, fault)) {
 			mmio_record_end(&now.access, &now.slot, EFAULT);
 			leave();
 			return false;
@@ -386,7 +386,7 @@ static bool store_masked(unsigned int width, struct mmio_fault *fault)
 			continue;
 		while (to < width && first_outcome[to] == second[to])
 			to++;
-		if (!mmio_simulated_store(now.address + from, second + from, to - from, fault))
+		if (!mmio_simulated_store(now.address + from, second + from, to - from, now.access.site, fault))
 			return false;
 	}
 	return true;
@@ -419,7 +419,7 @@ bool mmio_simulated_end(ucontext_t *context, struct mmio_fault *fault)
 	}
 	if (actions & 2) {
 		done = masked ? store_masked(width, fault) :
-				mmio_simulated_store(now.address, (const void *)scratch.data, width, fault);
+				mmio_simulated_store(now.address, (const void *)scratch.data, width, now.access.site, fault);
 		now.access.value = first_bytes(width);
 	}
 	if (now.access.kind == VFIOTAPE_LOAD)

@@ -53,14 +53,14 @@ static bool bounce_load(void *to, uint64_t from, size_t length)
 {
 	struct mmio_fault fault;
 
-	return mmio_simulated_load(from, to, length, &fault);
+	return mmio_simulated_load(from, to, length, 0, &fault);
 }
 
 static bool bounce_store(uint64_t to, const void *from, size_t length)
 {
 	struct mmio_fault fault;
 
-	return mmio_simulated_store(to, from, length, &fault);
+	return mmio_simulated_store(to, from, length, 0, &fault);
 }
 
 long mmio_simulated_io(long number, int fd, uint64_t buffer, size_t count, int64_t offset)
