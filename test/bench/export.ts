@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Exports of 10 M events to each format. Parquet is compressed on other cores meanwhile: its rate is by the clock, beside that of all CPU time. */
+/** Exports of 10 M events to each format, by the CPU time of all threads, and by the clock: Parquet is compressed on other cores meanwhile. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -42,14 +42,14 @@ export const area: Area = {
         }
         report({
           name: `export.${format}_mev_s`,
-          value: median(byClock),
-          unit: 'M events/s',
+          value: median(byCpu),
+          unit: 'M events/s of CPU',
           goal: goal ?? '',
         });
         report({
-          name: `export.${format}_cpu_mev_s`,
-          value: median(byCpu),
-          unit: 'M events/s of CPU',
+          name: `export.${format}_clock_mev_s`,
+          value: median(byClock),
+          unit: 'M events/s',
           goal: '',
         });
       }
