@@ -12,7 +12,7 @@ export const runs = ['plain', 'recorded', 'observed'] as const;
 export type Run = (typeof runs)[number];
 
 /** The name of a driver's files in /out; `kind` is a run, or what else is kept of it. */
-export function fileName(driver: Driver, kind: Run | 'version'): string {
+export function fileName(driver: Driver, kind: Run | 'replayed' | 'version'): string {
   return `${driver.name.replaceAll('/', '-')}.${kind}`;
 }
 
@@ -42,6 +42,7 @@ export function guestScript(drivers: readonly Driver[]): string {
       const ran = runLines(driver, run);
       lines.push(...(run === 'recorded' ? [mark(false), ...ran, mark(true)] : ran));
     }
+    if (driver.replay !== undefined) lines.push(...replayLines(driver, driver.replay));
     lines.push(`job ${fileName(driver, 'version')} 120 ${driver.version.map(quote).join(' ')}`);
   }
   return `${lines.join('\n')}\n`;
@@ -73,6 +74,18 @@ function runLines(driver: Driver, run: Run): readonly string[] {
   if (run === 'recorded') lines.push(`keep ${trace}`);
   if (run === 'observed') lines.push(`keep ${trace} ${log}`);
   return lines;
+}
+
+/** The recording, reissued on the device that it is of, and recorded. */
+function replayLines(driver: Driver, options: readonly string[]): readonly string[] {
+  const name = fileName(driver, 'replayed');
+  const trace = `/tmp/${name}.vtape`;
+  const vfiotape = [process.execPath, `${guestRoot}/dist/cli/main.js`];
+  const on = `hardware:${devices[driver.device].bdfs[0]}`;
+  const recording = `/out/${fileName(driver, 'recorded')}.vtape`;
+  const replay = [...vfiotape, 'replay', '--on', on, '--allow-dma', '--json', ...options, recording];
+  const words = [...vfiotape, 'record', '-o', trace, '--', ...replay];
+  return [`job ${name} ${driver.seconds} ${words.map(quote).join(' ')}`, `keep ${trace}`];
 }
 
 function dialogueCommand(name: string, steps: Dialogue): string {

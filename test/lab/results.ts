@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { diffTraces } from '../../analyzer/diff/diff.js';
 import { openTrace, type Trace } from '../../traces/reader.js';
 import type { CallName } from './compare/calls.js';
 import { type Comparison, compareCalls, describeDifference } from './compare/compare.js';
@@ -41,7 +42,7 @@ interface Outcome {
   readonly hung: string;
 }
 
-function outcome(directory: string, driver: Driver, run: Run | 'version'): Outcome {
+function outcome(directory: string, driver: Driver, run: Run | 'replayed' | 'version'): Outcome {
   const read = (extension: string): string => {
     const file = join(directory, `${fileName(driver, run)}.${extension}`);
     return existsSync(file) ? readFileSync(file, 'utf8') : '';
@@ -81,6 +82,14 @@ export function examine(directory: string, driver: Driver, deviceLog: DeviceLog)
     "has the same accesses to its BARs in the trace as in QEMU's",
     typeof truth === 'string' ? truth : truth.trouble,
   );
+  if (driver.replay !== undefined) {
+    const replayed = outcome(directory, driver, 'replayed');
+    check('is replayed on the real kernel without a divergence', replayTrouble(replayed));
+    check(
+      'is what its replay, recorded, did',
+      fixedPointTrouble(directory, driver, driver.replay.length > 0),
+    );
+  }
   return {
     driver,
     directory,
@@ -184,6 +193,38 @@ function compareRun(
   if (comparison.total === 0) problems.push('strace saw no call at all');
   if (comparison.differences.length > 10) problems.push(`and ${comparison.differences.length - 10} more`);
   return { trouble: problems.join('\n'), comparison, own: strace.own };
+}
+
+function replayTrouble(replayed: Outcome): string {
+  const text = replayed.out.slice(replayed.out.indexOf('{'));
+  try {
+    const report = JSON.parse(text) as {
+      readonly operations: number;
+      readonly divergences: readonly object[];
+    };
+    if (replayed.status === 0 && report.operations > 0) return '';
+    return (
+      report.divergences.map((divergence) => JSON.stringify(divergence)).join('\n') || whatItDid(replayed)
+    );
+  } catch {
+    return whatItDid(replayed);
+  }
+}
+
+/** How a replay ends whose session does not: the device is reset, or stops mastering the bus. */
+const OWN_ENDING = /VFIO_DEVICE_RESET|Command/;
+
+function fixedPointTrouble(directory: string, driver: Driver, cut: boolean): string {
+  const file = (run: 'recorded' | 'replayed') => join(directory, `${fileName(driver, run)}.vtape`);
+  const result = withTrace(file('recorded'), (first) =>
+    withTrace(file('replayed'), (second) => diffTraces(first, second)),
+  );
+  if (typeof result === 'string') return result;
+  const differences = result.differences.filter(
+    ({ kind, what }) => !(cut && (kind === 'removed' || OWN_ENDING.test(what))),
+  );
+  if (result.same < 20) return `only ${result.same} calls and accesses are the same`;
+  return differences.map((difference) => JSON.stringify(difference)).join('\n');
 }
 
 function whatItDid({ out, err, hung }: Outcome): string {
