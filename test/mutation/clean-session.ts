@@ -20,6 +20,8 @@ export interface Context {
   eventfds: readonly Opened[];
   err: Opened;
   req: Opened;
+  /** A second device of the group, in the sessions that have one. */
+  other: Opened;
 }
 
 export interface Step {
@@ -29,7 +31,7 @@ export interface Step {
 
 const NONE: Opened = { object: 0, fd: -1 };
 
-const step = (name: string, run: (context: Context) => void): Step => ({ name, run });
+export const step = (name: string, run: (context: Context) => void): Step => ({ name, run });
 
 /** Commands, completions and interrupts. */
 const work = (name: string, from: number): Step =>
@@ -135,6 +137,7 @@ export function record(steps: readonly Step[]): RecordedSession {
     eventfds: [],
     err: NONE,
     req: NONE,
+    other: NONE,
   };
   for (const { run } of steps) run(context);
   return s;
@@ -146,19 +149,22 @@ const at = (steps: readonly Step[], name: string): number => {
   return index;
 };
 
-export const without = (...names: readonly string[]): readonly Step[] => {
-  for (const name of names) at(CLEAN, name);
-  return CLEAN.filter(({ name }) => !names.includes(name));
+/** CLEAN, or another session, without these steps; the functions below likewise. */
+export const without = (names: readonly string[], steps = CLEAN): readonly Step[] => {
+  for (const name of names) at(steps, name);
+  return steps.filter(({ name }) => !names.includes(name));
 };
 
-export const moved = (name: string, before: string): readonly Step[] => {
-  const rest = without(name);
-  const index = at(rest, before);
-  return [...rest.slice(0, index), CLEAN[at(CLEAN, name)] as Step, ...rest.slice(index)];
+export const moved = (name: string, to: string, steps = CLEAN): readonly Step[] => {
+  const rest = without([name], steps);
+  const index = at(rest, to);
+  return [...rest.slice(0, index), steps[at(steps, name)] as Step, ...rest.slice(index)];
 };
 
-export const replaced = (name: string, run: (context: Context) => void): readonly Step[] =>
-  CLEAN.map((one) => (one.name === name ? step(name, run) : one));
+export const replaced = (name: string, run: (context: Context) => void, steps = CLEAN): readonly Step[] => {
+  at(steps, name);
+  return steps.map((one) => (one.name === name ? step(name, run) : one));
+};
 
 export const before = (name: string, run: (context: Context) => void, steps = CLEAN): readonly Step[] => {
   const index = at(steps, name);

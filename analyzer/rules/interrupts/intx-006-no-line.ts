@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { DeviceLife, IrqInfo } from '../../../session/story/device-life.js';
 import type { Rule } from '../../check/rule.js';
-import { INTX, onSetIrqs } from './requests.js';
+import { INTX, MSI, MSIX, onSetIrqs } from './requests.js';
 
 export const INTX_006: Rule = {
   id: 'INTX-006',
@@ -25,7 +25,8 @@ export const INTX_006: Rule = {
       ioctl: onSetIrqs(({ device, index, enables }, { ok, event }) => {
         if (!enables) return;
         if (index !== INTX) {
-          if (ok) tried.delete(device);
+          // ERR and REQ bring none of the device's own interrupts.
+          if (ok && (index === MSI || index === MSIX)) tried.delete(device);
           return;
         }
         const info = device.irqInfo.get(INTX);

@@ -43,7 +43,7 @@ export const IRQ_011: Rule = {
     'Virtual I/O Device 1.1 §4.1.5.1.2',
     'Intel 82574 datasheet §10.2.4.9 (IVAR)',
   ],
-  decided: `A vector that was stored to virtio's msix_config or queue_msix_vector, or to the 82574's IVAR, lies beyond all that were ever enabled by SET_IRQS until the device was closed. Only where MSI-X was enabled at all.`,
+  decided: `A vector that was stored to virtio's msix_config or queue_msix_vector, or to the 82574's IVAR, lies beyond all that were ever enabled by SET_IRQS until the device was reset or closed. Only where MSI-X was enabled at all.`,
   wrongWhen: `A queue that is polled may name any vector. NVMe names its vectors in commands (Create I/O Completion Queue, IV), in memory that was not recorded: not decided.`,
   compliant: 'Name vectors below the count of SET_IRQS; 0xffff for a virtio queue that is polled.',
   watch: (check) => {
@@ -85,7 +85,7 @@ export const IRQ_011: Rule = {
       }),
       on: {
         controller: ({ device, what }) => {
-          if (what === 'reset') named.delete(device);
+          if (what === 'reset') settle(device);
         },
         ...onGone(check.story, settle),
       },

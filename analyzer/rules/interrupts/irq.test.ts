@@ -337,6 +337,15 @@ test('IRQ-011: the device was told a vector that is not there', async () => {
   assert.deepEqual(await judge(IRQ_011, s), ['fail', `warning IVAR 3 @${at}`]);
 });
 
+test('IRQ-011: told, and the device is reset in the end, as it should be', async () => {
+  const { s, device } = nvme(E1000E);
+  s.setIrqs(device, { index: 2, eventfds: eventfds(s, 2) });
+  const at = s.next;
+  // CTRL.RST.
+  s.store(device, 0, 0xe4, 4, 0x090b).store(device, 0, 0, 4, 0x0400_0000).close(device);
+  assert.deepEqual(await judge(IRQ_011, s), ['fail', `warning IVAR 3 @${at}`]);
+});
+
 test('IRQ-011: enabled later; not valid; polled, with no MSI-X at all', async () => {
   const later = nvme(E1000E);
   later.s

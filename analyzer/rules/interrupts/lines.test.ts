@@ -197,6 +197,12 @@ test('INTX-006: there is none', async () => {
   assert.deepEqual(await judge(INTX_006, s), ['fail', `error no INTx @${at},${at - 3}`]);
 });
 
+test('INTX-006: errors and requests are no interrupts of the device', async () => {
+  const { s, device, fd, at } = pinless();
+  s.setIrqs(device, { index: 3, eventfds: [fd] }).setIrqs(device, { index: 4, eventfds: [fd] });
+  assert.deepEqual(await judge(INTX_006, s), ['fail', `error no INTx @${at},${at - 3}`]);
+});
+
 test('INTX-006: tried, and MSI-X then; i40e and X550 say so, and are not asked', async () => {
   const { s, device, fd } = pinless();
   s.setIrqs(device, { index: 2, eventfds: [fd] });
