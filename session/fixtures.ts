@@ -277,7 +277,7 @@ export class RecordedSession {
   open(
     kind: number,
     path: string,
-    options: { readonly device?: number; readonly errno?: number } = {},
+    options: { readonly device?: number; readonly errno?: number; readonly flags?: number } = {},
   ): Opened {
     const failed = options.errno !== undefined;
     const fd = failed ? -1 : this.#nextFd++;
@@ -286,7 +286,7 @@ export class RecordedSession {
       kind: EventKind.OPEN,
       object,
       fd,
-      op: 2,
+      op: options.flags ?? 2,
       result: BigInt(fd),
       errno: options.errno ?? 0,
       payloads: [{ role: PayloadRole.PATH, data: new TextEncoder().encode(`${path}\0`) }],
