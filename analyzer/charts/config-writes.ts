@@ -104,9 +104,9 @@ function draw(names: Names, registers: readonly Register[]): Chart {
         shown.map((one) => ({
           name: nameOf(one),
           parts: [
-            { value: one.changing, mark: 'c1' },
-            { value: one.same, mark: 'c8' },
-            { value: one.failed, mark: 'bad' },
+            { value: one.changing, mark: 'c1', name: 'changed something' },
+            { value: one.same, mark: 'c8', name: 'wrote what it held' },
+            { value: one.failed, mark: 'bad', name: 'failed' },
           ],
         })),
         LEGEND,

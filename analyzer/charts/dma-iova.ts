@@ -8,6 +8,7 @@ import { type Area, DmaAreas, union } from './dma-areas.js';
 import { bottomAxis } from './frame/axes.js';
 import { plotArea } from './frame/canvas.js';
 import { legend } from './frame/legend.js';
+import { marksOf } from './frame/marks.js';
 import { countText, sizeText, timeSpanText, timeUnit } from './frame/units.js';
 
 const SPACES = 4;
@@ -128,6 +129,7 @@ function draw(id: string, name: string, areas: readonly Area[], end: number): Ch
       const plot = plotArea(canvas, { top: LEGEND, right: 14, bottom: AXIS, left: 116 });
       const x = canvas.d3.scaleLinear().domain([0, end]).range([0, plot.width]).clamp(true);
       const each = Math.max(1, Math.floor(MARKS / Math.max(1, areas.length)));
+      const marks = marksOf(plot);
       let labelled = Number.NEGATIVE_INFINITY;
       for (const { area, top, height: rowHeight } of placed) {
         if (top - labelled >= LABEL_ROOM) {
@@ -141,13 +143,17 @@ function draw(id: string, name: string, areas: readonly Area[], end: number): Ch
             .text(hex(area.start));
         }
         for (const { from, to } of union(area.lives, each)) {
-          plot.layer
+          marks
             .append('rect')
             .attr('class', mark(area))
             .attr('x', x(from))
             .attr('y', top)
             .attr('width', Math.max(1.5, x(to) - x(from)))
-            .attr('height', Math.max(0.6, rowHeight));
+            .attr('height', Math.max(0.6, rowHeight))
+            .append('title')
+            .text(
+              `${hex(area.start)} to ${hex(area.end - 1n)}: ${sizeText(bytes(area))}, the device may ${rights(area)}`,
+            );
         }
       }
       bottomAxis(canvas.d3, plot, x, { unit: timeUnit(end), label: 'time since the start' });

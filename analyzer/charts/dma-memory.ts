@@ -6,6 +6,7 @@ import type { Chart, ChartMaker } from './chart.js';
 import { bottomAxis, leftAxis } from './frame/axes.js';
 import { plotArea } from './frame/canvas.js';
 import { legend } from './frame/legend.js';
+import { marksOf } from './frame/marks.js';
 import { TimeBins } from './frame/time-bins.js';
 import { countText, sizeText, sizeUnit, timeUnit } from './frame/units.js';
 
@@ -125,7 +126,8 @@ function draw(all: readonly Space[], end: number): Chart {
       const x = canvas.d3.scaleLinear().domain([0, end]).range([0, plot.width]);
       const y = canvas.d3.scaleLinear().domain([0, most]).nice().range([plot.height, 0]);
       leftAxis(canvas.d3, plot, y, { unit: sizeUnit(most), label: 'mapped' });
-      spaces.forEach(({ bins }, i) => {
+      const marks = marksOf(plot);
+      spaces.forEach(({ name, peak, bins }, i) => {
         const points: [number, number][] = [
           [0, 0],
           ...bins.steps().map(([time, bytes]): [number, number] => [time, bytes]),
@@ -143,16 +145,21 @@ function draw(all: readonly Space[], end: number): Chart {
           .x(([time]) => x(time))
           .y(([, bytes]) => y(bytes))
           .curve(curve);
-        plot.layer
+        const text = `${name}: at most ${sizeText(peak)}`;
+        marks
           .append('path')
           .attr('class', `c${i + 1}`)
           .attr('opacity', 0.22)
-          .attr('d', area(points));
-        plot.layer
+          .attr('d', area(points))
+          .append('title')
+          .text(text);
+        marks
           .append('path')
           .attr('class', `l${i + 1}`)
           .attr('stroke-width', 1.5)
-          .attr('d', line(points));
+          .attr('d', line(points))
+          .append('title')
+          .text(text);
       });
       bottomAxis(canvas.d3, plot, x, { unit: timeUnit(end), label: 'time since the start' });
     },

@@ -4,7 +4,8 @@ import { PHASES, type Phase, type PhaseSpan } from '../../session/story/phases/p
 import { Phases } from '../../session/story/phases/phases.js';
 import type { Chart, ChartMaker } from './chart.js';
 import { bottomAxis } from './frame/axes.js';
-import { type Canvas, isNarrow, plotArea } from './frame/canvas.js';
+import { type Canvas, isNarrow, plotArea, textWidth } from './frame/canvas.js';
+import { marksOf } from './frame/marks.js';
 import { countText, timeSpanText, timeUnit } from './frame/units.js';
 
 const MARKS: Readonly<Record<Phase, string>> = {
@@ -125,8 +126,13 @@ function gantt(
 ): void {
   const narrow = isNarrow(canvas);
   const height = blocks.reduce((sum, block) => sum + TITLE + block.length * ROW, 0) + AXIS;
-  const plot = plotArea(canvas, { top: 0, right: narrow ? 70 : 150, bottom: AXIS, left: 74 }, height, top);
+  const textOf = ({ ns, events }: Row): string =>
+    narrow ? timeSpanText(ns) : `${timeSpanText(ns)}, ${countText(events, 'event')}`;
+  const right = 10 + Math.max(...blocks.flat().map((row) => textWidth(textOf(row))));
+  const plot = plotArea(canvas, { top: 0, right, bottom: AXIS, left: 74 }, height, top);
   const x = canvas.d3.scaleLinear().domain([from, to]).range([0, plot.width]).clamp(true);
+  const lines = plot.layer.append('g').attr('class', 'grid');
+  const marks = marksOf(plot);
   let y = 0;
   for (const block of blocks) {
     plot.layer
@@ -136,10 +142,9 @@ function gantt(
       .attr('y', y + 16)
       .text(block[0]?.device ?? '');
     y += TITLE;
-    for (const { phase, spans, ns, events } of block) {
-      plot.layer
-        .append('g')
-        .attr('class', 'grid')
+    for (const row of block) {
+      const { phase, spans } = row;
+      lines
         .append('line')
         .attr('x2', plot.width)
         .attr('y1', y + ROW / 2)
@@ -150,24 +155,27 @@ function gantt(
         .attr('y', y + 14)
         .attr('text-anchor', 'end')
         .text(phase);
-      for (const { start, end } of spans) {
+      for (const { start, end, events: own } of spans) {
         if (start.time > to) continue;
-        plot.layer
+        marks
           .append('rect')
           .attr('class', MARKS[phase])
           .attr('x', x(start.time))
           .attr('y', y + 4)
           // A moment is seen, too.
           .attr('width', Math.max(2, x(end.time) - x(start.time)))
-          .attr('height', ROW - 8);
+          .attr('height', ROW - 8)
+          .append('title')
+          .text(
+            `${phase}: ${timeSpanText(end.time - start.time)} from ${timeSpanText(start.time)}, ${countText(own, 'event')}`,
+          );
       }
-      const text = narrow ? timeSpanText(ns) : `${timeSpanText(ns)}, ${countText(events, 'event')}`;
       plot.layer
         .append('text')
         .attr('class', 'muted')
         .attr('x', plot.width + 8)
         .attr('y', y + 14)
-        .text(text);
+        .text(textOf(row));
       y += ROW;
     }
   }

@@ -2,6 +2,7 @@
 /** The HTML of check and report: what a hostile trace can do in it (nothing), and that a browser shows it without complaint. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +11,8 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { packageRoot } from '../../abi/package-root.js';
 import { HOSTILE, hostileReport, sampleReport, sampleTraceReport } from '../../analyzer/reports/fixtures.js';
 import { renderHtml } from '../../analyzer/reports/formats/html.js';
+import { Markup } from '../../analyzer/reports/html/markup.js';
+import { SCRIPT } from '../../analyzer/reports/html/script.js';
 import type { TraceHeader } from '../../traces/model.js';
 import { HEADER } from '../synthetic/builder.js';
 import { hostileSession } from '../synthetic/hostile.js';
@@ -59,11 +62,13 @@ const TAGS = new Set(
   ),
 );
 const ATTRIBUTES =
-  /^(lang|charset|http-equiv|content|name|class|id|href|open|aria-label|aria-labelledby|role|xmlns|width|height|viewBox|x|y|x1|x2|y1|y2|dy|d|r|cx|cy|fill|stroke|opacity|transform|text-anchor|font-size|font-family)$/;
+  /^(lang|charset|http-equiv|content|name|class|id|href|open|aria-label|aria-labelledby|role|xmlns|width|height|viewBox|x|y|x1|x2|y1|y2|dy|d|r|cx|cy|fill|stroke|opacity|transform|text-anchor|font-size|font-family|data-width|data-from|data-to|data-unit)$/;
 
-/** Each tag and attribute is one that this program writes; text has no angle bracket. */
+const SCRIPT_ELEMENT = `<script>${SCRIPT}</script>`;
+
+/** Each tag and attribute is one that this program writes, the script its own; text has no angle bracket. */
 function assertHarmless(page: string): void {
-  const [, body = ''] = page.split('</style>', 2);
+  const [, body = ''] = page.replace(SCRIPT_ELEMENT, '').split('</style>', 2);
   const rest = body.replace(
     /<(\/?)([A-Za-z][A-Za-z0-9]*)((?:\s+[\w:-]+(?:="[^"<>]*")?)*)\s*\/?>/g,
     (_all, _close, tag: string, attributes: string) => {
@@ -91,6 +96,24 @@ test('a report stands alone, and its policy lets nothing run and nothing load', 
   );
   assert.doesNotMatch(page, /<script|<link|<img|<iframe|https?:\/\/(?!www\.w3\.org)|url\(|@import| style=/);
   assertHarmless(page);
+});
+
+test('a report with charts lets one script run: the same in each, allowed by its hash, that writes text only', () => {
+  const page = renderHtml(sampleReport(), [[{ id: 'x', title: 'x', body: Markup.trusted('') }]]);
+  const scripts = [...page.matchAll(/<script[^>]*>([\s\S]*?)<\/script>/g)].map(([, text]) => text as string);
+  assert.deepEqual(scripts, [SCRIPT]);
+  const hash = createHash('sha256')
+    .update(scripts[0] as string)
+    .digest('base64');
+  const [, policy = ''] = /content="(default-src[^"]*)"/.exec(page) ?? [];
+  assert.ok(policy.includes(`; script-src &#39;sha256-${hash}&#39;; `), policy);
+  assert.equal(policy.match(/script-src/g)?.length, 1);
+  assert.doesNotMatch(policy, /unsafe|\*|https?:/);
+  assertHarmless(page);
+  assert.doesNotMatch(
+    SCRIPT,
+    /<\/|<!--|innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b|Function\(|setTimeout|fetch|XMLHttp|import|https?:\/\/(?!www\.w3\.org\/2000\/svg')/,
+  );
 });
 
 test('the verdict comes first, then findings, the device, the rules, and what was recorded', () => {
@@ -195,12 +218,124 @@ test('a browser opens the report of a recorded session without a complaint', (t)
   return undefined;
 });
 
+/** The report with a script after its own, which the page's policy is made to allow; its answer is the body's last attribute. */
+function inBrowser(page: string, script: string): unknown {
+  const file = join(directory, 'driven.html');
+  const hash = createHash('sha256').update(script).digest('base64');
+  writeFileSync(
+    file,
+    page
+      .replace('script-src &#39;', `script-src &#39;sha256-${hash}&#39; &#39;`)
+      .replace('</body>', () => `<script>${script}</script></body>`),
+  );
+  const { console, dom } = browse(file);
+  assert.deepEqual(console, []);
+  const [, answer = ''] = /<body data-answer="([^"]*)"/.exec(dom) ?? [];
+  return JSON.parse(decodeURIComponent(answer));
+}
+
+/** Runs in the page: does what a person does to one chart, and says what is seen. */
+const PERSON = `
+const answer = {};
+const picture = document.querySelector('#chart-ID .wide');
+const mark = picture.querySelector('.marks rect, .marks circle');
+const axis = picture.querySelector('g[data-from]');
+const plot = () => axis.parentNode.getScreenCTM();
+const look = () => ({
+  width: mark.getBoundingClientRect().width,
+  left: mark.getBoundingClientRect().left,
+  ticks: [...axis.querySelectorAll('.tick text')].map((one) => one.textContent),
+  zoomed: picture.classList.contains('zoomed'),
+});
+const send = (Kind, name, more) => {
+  const box = mark.getBoundingClientRect();
+  const event = new Kind(name, { bubbles: true, cancelable: true, clientX: box.left + box.width / 2, clientY: box.top + box.height / 2, ...more });
+  mark.dispatchEvent(event);
+  return event.defaultPrevented;
+};
+const readout = () => { const one = document.querySelector('.readout'); return one.hidden ? null : one.textContent; };
+picture.scrollIntoView();
+answer.title = mark.querySelector('title').textContent;
+answer.first = look();
+answer.plainWheelTaken = send(WheelEvent, 'wheel', { deltaY: -200 });
+answer.afterPlainWheel = look();
+answer.wheelTaken = send(WheelEvent, 'wheel', { deltaY: -400, ctrlKey: true });
+answer.afterWheel = look();
+send(PointerEvent, 'pointerdown', { button: 0, buttons: 1, clientX: plot().e + 300 });
+send(PointerEvent, 'pointermove', { buttons: 1, clientX: plot().e + 200 });
+send(PointerEvent, 'pointerup', {});
+answer.afterDrag = look();
+send(PointerEvent, 'pointermove', {});
+answer.hover = readout();
+answer.nativeTitle = mark.querySelector('title') !== null;
+picture.dispatchEvent(new PointerEvent('pointerleave'));
+answer.afterLeave = readout();
+answer.titleIsBack = mark.querySelector('title').textContent;
+dispatchEvent(new Event('beforeprint'));
+answer.onPaper = look();
+dispatchEvent(new Event('afterprint'));
+answer.afterPaper = look();
+send(MouseEvent, 'dblclick', {});
+answer.afterReset = look();
+for (const key of ['+', '+', 'ArrowRight']) picture.dispatchEvent(new KeyboardEvent('keydown', { key, cancelable: true }));
+answer.afterKeys = look();
+picture.dispatchEvent(new KeyboardEvent('keydown', { key: '0', cancelable: true }));
+answer.afterNought = look();
+picture.querySelector('.tools button').click();
+answer.afterButton = look();
+document.body.setAttribute('data-answer', encodeURIComponent(JSON.stringify(answer)));
+`;
+
+interface Look {
+  readonly width: number;
+  readonly left: number;
+  readonly ticks: readonly string[];
+  readonly zoomed: boolean;
+}
+
+test('in a browser charts are zoomed by wheel, keys and buttons, moved, read out, and whole on paper', (t) => {
+  if (browser === undefined) return t.skip('no chromium is installed');
+  const out = join(directory, 'zoomed.html');
+  vfiotape('report', corpus('qemu/nested.vtape'), '-o', out);
+  const page = readFileSync(out, 'utf8');
+  for (const chart of ['phases', 'rate', 'lanes', 'latency', 'dma-iova']) {
+    const answer = inBrowser(page, PERSON.replace('ID', chart)) as Record<string, Look> & {
+      readonly [text in 'title' | 'hover' | 'titleIsBack']: string;
+    } & Record<'plainWheelTaken' | 'wheelTaken' | 'nativeTitle' | 'afterLeave', unknown>;
+    const { first, afterWheel, afterDrag, afterKeys } = answer as Record<string, Look> as {
+      readonly [name in 'first' | 'afterWheel' | 'afterDrag' | 'afterKeys']: Look;
+    };
+    const near = (a: number, b: number) => assert.ok(Math.abs(a - b) < 1 + 0.01 * b, `${chart}: ${a}, ${b}`);
+    assert.equal(answer.plainWheelTaken, false, chart);
+    assert.deepEqual(answer['afterPlainWheel'], first, chart);
+    assert.equal(answer.wheelTaken, true, chart);
+    near(afterWheel.width, 4 * first.width);
+    assert.notDeepEqual(afterWheel.ticks, first.ticks, chart);
+    assert.ok(afterWheel.ticks.length > 1, chart);
+    assert.equal(afterWheel.zoomed, true);
+    assert.ok(afterDrag.left < afterWheel.left, chart);
+    near(afterDrag.width, afterWheel.width);
+    assert.ok(answer.hover.startsWith(answer.title), `${chart}: ${answer.hover}`);
+    assert.equal(answer.nativeTitle, false, chart);
+    assert.equal(answer.afterLeave, null, chart);
+    assert.equal(answer.titleIsBack, answer.title, chart);
+    assert.deepEqual(answer['onPaper'], { ...first, zoomed: true }, chart);
+    assert.deepEqual(answer['afterPaper'], afterDrag, chart);
+    assert.deepEqual(answer['afterReset'], first, chart);
+    near(afterKeys.width, 1.5 * 1.5 * first.width);
+    assert.deepEqual(answer['afterNought'], first, chart);
+    near((answer['afterButton'] as Look).width, 1.5 * first.width);
+  }
+  return undefined;
+});
+
 test('a browser finds nothing to run in the report of a hostile trace', (t) => {
   if (browser === undefined) return t.skip('no chromium is installed');
   const out = join(directory, 'hostile.html');
   vfiotape('report', hostileTrace, '-o', out);
   const { console, dom } = browse(out);
   assert.deepEqual(console, []);
-  assert.doesNotMatch(dom, /<script|<img| on[a-z]+=/);
+  assert.ok(dom.includes(SCRIPT_ELEMENT));
+  assert.doesNotMatch(dom.replace(SCRIPT_ELEMENT, ''), /<script|<img| on[a-z]+=/);
   return undefined;
 });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { AxisScale, ScaleLinear } from 'd3';
 import type { D3, Layer, Plot } from './canvas.js';
+import { describeAxis } from './marks.js';
 import type { Unit } from './units.js';
 
 /** Between two ticks, so that their numbers have room. */
@@ -26,6 +27,9 @@ export function bottomAxis(
     .tickFormat((value) => ticks.text(Number(value)))
     .tickSizeOuter(0);
   const layer = plot.layer.append('g').attr('class', 'axis').attr('transform', `translate(0,${plot.height})`);
+  const [from = 0, to = 1] = scale.domain();
+  const { name, scale: one } = options.unit;
+  describeAxis(layer, { width: plot.width, from: from / one, to: to / one, unit: name });
   layer.call(axis);
   label(layer, options).attr('x', plot.width).attr('y', 34).attr('text-anchor', 'end');
 }

@@ -5,8 +5,8 @@ import { countText } from './units.js';
 
 export interface BarRow {
   readonly name: string;
-  /** From the left: how much, and the mark of the theme. */
-  readonly parts: readonly { readonly value: number; readonly mark: string }[];
+  /** From the left: how much, the mark of the theme, and what the part is if the row has several. */
+  readonly parts: readonly { readonly value: number; readonly mark: string; readonly name?: string }[];
   /** At the end of the bar; the sum unless given. */
   readonly label?: string;
 }
@@ -43,7 +43,7 @@ export function bars(canvas: Canvas, rows: readonly BarRow[], top = 0): void {
       .attr('text-anchor', 'end')
       .text(names[i] as string);
     let at = 0;
-    for (const { value, mark } of row.parts) {
+    for (const { value, mark, name } of row.parts) {
       if (value <= 0) continue;
       const from = x(at);
       at += value;
@@ -54,7 +54,9 @@ export function bars(canvas: Canvas, rows: readonly BarRow[], top = 0): void {
         .attr('y', middle - BAR / 2)
         // Even the least of many thousands is seen.
         .attr('width', Math.max(1, x(at) - from))
-        .attr('height', BAR);
+        .attr('height', BAR)
+        .append('title')
+        .text(`${row.name}: ${name === undefined ? '' : `${name} `}${countText(value)}`);
     }
     layer
       .append('text')

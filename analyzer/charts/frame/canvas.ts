@@ -43,12 +43,21 @@ export function plotArea(canvas: Canvas, margins: Margins, height = canvas.heigh
   };
 }
 
-/** Of DejaVu Sans, the widest of the theme's fonts. */
-const WIDTH_OF_CHARACTER = 7.4;
+/** Of DejaVu Sans at 12, the widest of the theme's fonts; of many alike, the widest. */
+const WIDTHS_OF_CHARACTERS: readonly (readonly [characters: RegExp, width: number])[] = [
+  [/[^\u0020-\u02ff]|[MW@%m]/, 12],
+  [/[ijlI.,:;'|! ]/, 4.1],
+  [/[A-Zw]/, 9.6],
+  [/[frst\-/()[\]]/, 6.3],
+];
+const WIDTH_OF_OTHERS = 7.7;
 
-/** About how wide the text will be: there is no layout on the server. */
+/** About how wide the text will be, rather more than less: there is no layout on the server. */
 export function textWidth(text: string): number {
-  return text.length * WIDTH_OF_CHARACTER;
+  let sum = 0;
+  for (const character of text)
+    sum += WIDTHS_OF_CHARACTERS.find(([set]) => set.test(character))?.[1] ?? WIDTH_OF_OTHERS;
+  return sum;
 }
 
 /** Cut to so many characters; `keep` the end of a path, the start of everything else. */

@@ -65,7 +65,8 @@ function rules({ paper, ink, muted, axis, grid, good, bad, series, heat }: Theme
 /** Plain selectors only: what draws PNGs knows no others. */
 const SHAPES = `.chart text{font-family:${FONT};font-size:12px}
 .chart .axis text{font-size:11px}
-.chart .strong{font-weight:600}`;
+.chart .strong{font-weight:600}
+${LIGHT.heat.map((_, i) => `.chart .h${i}`).join(',')}{shape-rendering:crispEdges}`;
 
 /** `light` for what can't ask the reader which one is wanted: a PNG. */
 export function chartStyles(scheme: 'light' | 'both'): string {

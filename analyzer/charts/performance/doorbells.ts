@@ -2,6 +2,7 @@
 import type { Chart } from '../chart.js';
 import { plotArea } from '../frame/canvas.js';
 import { legend } from '../frame/legend.js';
+import { marksOf } from '../frame/marks.js';
 import { countText, timeSpanText } from '../frame/units.js';
 import type { Activity } from './activity.js';
 import { logLeftAxis, logScale } from './log-axis.js';
@@ -53,8 +54,9 @@ export function doorbellChart(activity: Activity): Chart {
       const x = timeScale(canvas, plot, activity);
       const y = logScale(sorted[0] ?? 1, sorted.at(-1) ?? 10, plot.height, 0);
       logLeftAxis(canvas, plot, y, 'from doorbell to wake-up (logarithmic)');
+      const marks = marksOf(plot);
       for (const { time, latency, queue } of points)
-        plot.layer
+        marks
           .append('circle')
           .attr('class', markOf(queue))
           .attr('cx', x(time))
@@ -62,7 +64,7 @@ export function doorbellChart(activity: Activity): Chart {
           .attr('r', points.length > 300 ? 1.6 : 3)
           .append('title')
           .text(`${queue}: ${timeSpanText(latency)}`);
-      doubtBand(plot, activity);
+      doubtBand(marks, plot.width, activity);
       timeAxis(canvas, plot, activity, x);
     },
   };

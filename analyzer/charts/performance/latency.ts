@@ -4,6 +4,7 @@ import type { Histogram } from '../../performance/histogram.js';
 import type { Chart } from '../chart.js';
 import { plotArea } from '../frame/canvas.js';
 import { legend } from '../frame/legend.js';
+import { marksOf } from '../frame/marks.js';
 import { countText, timeSpanText } from '../frame/units.js';
 import { logBottomAxis, logScale } from './log-axis.js';
 
@@ -74,10 +75,11 @@ export function distributionChart(operations: readonly Operation[]): Chart {
           .attr('class', 'strong')
           .attr('y', -5)
           .text(`${name}  ×${countText(latency.count)}`);
+        const marks = marksOf(plot);
         counts.forEach((count, at) => {
           if (count === 0) return;
           const height = Math.max(1, (count / highest) * plot.height);
-          plot.layer
+          marks
             .append('rect')
             .attr('class', `c${n + 1}`)
             .attr('x', (at * plot.width) / BARS)
@@ -85,7 +87,9 @@ export function distributionChart(operations: readonly Operation[]): Chart {
             .attr('width', plot.width / BARS - 1)
             .attr('height', height)
             .append('title')
-            .text(`${name}: ${countText(count)}`);
+            .text(
+              `${name}: ${countText(count)} of ${timeSpanText(scale.at((at * plot.width) / BARS))} to ${timeSpanText(scale.at(((at + 1) * plot.width) / BARS))}`,
+            );
         });
         plot.layer
           .append('g')
@@ -133,7 +137,8 @@ export function cumulativeChart(operations: readonly Operation[]): Chart {
           .attr('text-anchor', 'end')
           .text(`${part * 100} %`);
       }
-      operations.forEach(({ latency }, n) => {
+      const marks = marksOf(plot);
+      operations.forEach(({ name, latency }, n) => {
         let seen = 0;
         let path = `M${scale(latency.min).toFixed(1)},${plot.height}`;
         let last = Number.NEGATIVE_INFINITY;
@@ -146,10 +151,14 @@ export function cumulativeChart(operations: readonly Operation[]): Chart {
           // A step: no call took what lies between.
           path += `H${x.toFixed(1)}V${(plot.height * (1 - seen / latency.count)).toFixed(1)}`;
         }
-        plot.layer
+        marks
           .append('path')
           .attr('class', `l${n + 1}`)
-          .attr('d', path);
+          .attr('d', path)
+          .append('title')
+          .text(
+            `${name}: half within ${timeSpanText(latency.quantile(0.5))}, 99 % within ${timeSpanText(latency.quantile(0.99))}`,
+          );
       });
       logBottomAxis({ decades: scale.decades, scale, label: 'duration (logarithmic)' }, plot);
     },

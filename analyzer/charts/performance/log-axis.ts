@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Canvas, Plot } from '../frame/canvas.js';
+import { describeAxis } from '../frame/marks.js';
 import { timeSpanText } from '../frame/units.js';
 
 /** Times from `least` to `most` ns, in whole powers of ten. */
 export interface LogScale {
   (ns: number): number;
+  /** ns at a place. */
+  at(place: number): number;
   readonly decades: readonly number[];
 }
 
@@ -14,7 +17,8 @@ export function logScale(least: number, most: number, from: number, to: number):
   const place = (ns: number): number =>
     from + ((Math.log10(Math.max(1, ns)) - low) / (high - low)) * (to - from);
   const decades = Array.from({ length: high - low + 1 }, (_, n) => 10 ** (low + n));
-  return Object.assign(place, { decades });
+  const at = (where: number): number => 10 ** (low + ((where - from) / (to - from)) * (high - low));
+  return Object.assign(place, { at, decades });
 }
 
 export function logBottomAxis(
@@ -27,14 +31,15 @@ export function logBottomAxis(
   const { scale, label } = rest;
   const axis = plot.layer.append('g').attr('class', 'axis').attr('transform', `translate(0,${plot.height})`);
   axis.append('line').attr('x2', plot.width);
+  const [from = 1, to = 10] = [decades[0], decades.at(-1)];
+  describeAxis(axis, { width: plot.width, from, to, unit: 'log' });
   for (const decade of decades) {
-    axis.append('line').attr('x1', scale(decade)).attr('x2', scale(decade)).attr('y2', 5);
-    axis
-      .append('text')
-      .attr('x', scale(decade))
-      .attr('y', 17)
-      .attr('text-anchor', 'middle')
-      .text(timeSpanText(decade));
+    const tick = axis
+      .append('g')
+      .attr('class', 'tick')
+      .attr('transform', `translate(${scale(decade)},0)`);
+    tick.append('line').attr('y2', 5);
+    tick.append('text').attr('y', 17).attr('text-anchor', 'middle').text(timeSpanText(decade));
   }
   axis
     .append('text')

@@ -3,6 +3,7 @@ import type { Chart } from '../chart.js';
 import { leftAxis } from '../frame/axes.js';
 import { plotArea } from '../frame/canvas.js';
 import { legend } from '../frame/legend.js';
+import { marksOf } from '../frame/marks.js';
 import { countText, countUnit } from '../frame/units.js';
 import { type Activity, BINS, CLASSES } from './activity.js';
 import { doubtBand, doubtText, timeAxis, timeScale } from './time-plot.js';
@@ -49,13 +50,14 @@ export function rateChart(activity: Activity): Chart {
       const x = timeScale(canvas, plot, activity);
       const y = canvas.d3.scaleLinear().domain([0, most]).nice().range([plot.height, 0]);
       leftAxis(canvas.d3, plot, y, { unit: countUnit(most), label: 'events a second' });
+      const marks = marksOf(plot);
       const width = plot.width / BINS;
       for (let bin = 0; bin < BINS; bin++) {
         let below = 0;
         for (const { name, mark, series } of shown) {
           const value = rate(series?.bins[bin] ?? 0);
           if (value === 0) continue;
-          plot.layer
+          marks
             .append('rect')
             .attr('class', mark)
             .attr('x', bin * width)
@@ -67,7 +69,7 @@ export function rateChart(activity: Activity): Chart {
           below += value;
         }
       }
-      doubtBand(plot, activity);
+      doubtBand(marks, plot.width, activity);
       timeAxis(canvas, plot, activity, x);
     },
   };

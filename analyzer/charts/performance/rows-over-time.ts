@@ -2,6 +2,7 @@
 /** Rows over time as a heat map: the lanes of threads, queues and vectors, and registers. */
 import type { Chart } from '../chart.js';
 import { isNarrow, plotArea, shortened, textWidth } from '../frame/canvas.js';
+import { marksOf } from '../frame/marks.js';
 import { countText } from '../frame/units.js';
 import type { Activity, Series } from './activity.js';
 import { cells, doubtBand, doubtText, timeAxis, timeScale } from './time-plot.js';
@@ -45,7 +46,7 @@ export function rowsOverTime(
       const left = 10 + Math.max(0, ...names.map(textWidth));
       const plot = plotArea(canvas, { top: ABOVE, right: 16, bottom: BELOW, left });
       const most = Math.max(1, ...rows.flatMap(({ series }) => [...series.bins]));
-      rows.forEach(({ series }, n) => {
+      rows.forEach((_, n) => {
         const y = n * ROW;
         plot.layer
           .append('rect')
@@ -59,9 +60,17 @@ export function rowsOverTime(
           .attr('y', y + ROW - 6)
           .attr('text-anchor', 'end')
           .text(names[n] as string);
-        cells(plot, { bins: series.bins, y, height: ROW - 2, what: series.name }, most);
       });
-      doubtBand(plot, activity);
+      const marks = marksOf(plot);
+      rows.forEach(({ series }, n) => {
+        const y = n * ROW;
+        cells(
+          { marks, width: plot.width },
+          { bins: series.bins, y, height: ROW - 2, what: series.name },
+          most,
+        );
+      });
+      doubtBand(marks, plot.width, activity);
       timeAxis(canvas, plot, activity, timeScale(canvas, plot, activity));
     },
   };

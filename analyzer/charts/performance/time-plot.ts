@@ -2,7 +2,7 @@
 /** What the charts over time have in common: the axis, rows of cells, and the band of what is not to be trusted. */
 import type { ScaleLinear } from 'd3';
 import { bottomAxis } from '../frame/axes.js';
-import type { Canvas, Plot } from '../frame/canvas.js';
+import type { Canvas, Layer, Plot } from '../frame/canvas.js';
 import { countText, timeUnit } from '../frame/units.js';
 import { type Activity, BINS } from './activity.js';
 
@@ -23,15 +23,15 @@ export function timeAxis(
 
 /** One row of cells, darker where there was more; `most` of one bin is the darkest. */
 export function cells(
-  plot: Plot,
+  { marks, width: across }: { readonly marks: Layer; readonly width: number },
   row: { readonly bins: Float64Array; readonly y: number; readonly height: number; readonly what: string },
   most: number,
 ): void {
-  const width = plot.width / BINS;
+  const width = across / BINS;
   row.bins.forEach((count, bin) => {
     if (count === 0) return;
     const step = Math.max(1, Math.ceil((STEPS * Math.log1p(count)) / Math.log1p(most)));
-    plot.layer
+    marks
       .append('rect')
       .attr('class', `h${Math.min(STEPS, step)}`)
       .attr('x', bin * width)
@@ -44,11 +44,11 @@ export function cells(
 }
 
 /** Below the plot's upper edge: where timings are mostly the recorder's. */
-export function doubtBand(plot: Plot, { doubtful }: Activity): void {
-  const width = plot.width / BINS;
+export function doubtBand(marks: Layer, across: number, { doubtful }: Activity): void {
+  const width = across / BINS;
   doubtful.forEach((count, bin) => {
     if (count === 0) return;
-    plot.layer
+    marks
       .append('rect')
       .attr('class', 'bad')
       .attr('x', bin * width)

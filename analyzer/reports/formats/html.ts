@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** One self-contained file for a person: the verdict first, then what it stands on. No script. */
+/** One self-contained file for a person: the verdict first, then what it stands on. */
 import { durationText } from '../../../session/describe/time.js';
 import { device } from '../html/devices.js';
 import { findings } from '../html/findings.js';
@@ -32,7 +32,9 @@ ${report.reports.map((trace, i) => traceParts(trace, several ? `t${i + 1}-` : ''
 <footer><p class="muted small">Made by ${report.tool}.</p></footer>`;
   const [first] = report.reports;
   const name = several || first === undefined ? `${report.reports.length} traces` : first.trace.file;
-  return page(`${report.verdict === 'pass' ? 'Pass' : 'Fail'}: ${name}`, body);
+  return page(`${report.verdict === 'pass' ? 'Pass' : 'Fail'}: ${name}`, body, {
+    charts: sections.some((list) => list.length > 0),
+  });
 }
 
 function plural(count: number, word: string): string {

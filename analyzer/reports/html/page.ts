@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto';
 import { html, Markup } from './markup.js';
+import { SCRIPT } from './script.js';
 import { STYLE } from './style.js';
 
+function hashOf(text: string): string {
+  return `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
+}
+
 /**
- * One file that needs no other. Its policy lets nothing run, nothing load, and no style but its own: were something
- * of a trace not escaped, it still could do nothing.
+ * One file that needs no other. Its policy lets nothing load, no style but its own, and nothing run but, where there
+ * are charts, the script that zooms them: were something of a trace not escaped, it still could do nothing.
  */
-export function page(title: string, body: Markup): string {
-  const style = createHash('sha256').update(STYLE).digest('base64');
-  const policy = `default-src 'none'; style-src 'sha256-${style}'; base-uri 'none'; form-action 'none'`;
+export function page(title: string, body: Markup, { charts }: { readonly charts: boolean }): string {
+  const script = charts ? ` script-src ${hashOf(SCRIPT)};` : '';
+  const policy = `default-src 'none'; style-src ${hashOf(STYLE)};${script} base-uri 'none'; form-action 'none'`;
   return `<!doctype html>
 ${
   html`<html lang="en">
@@ -25,7 +30,7 @@ ${
 <body>
 <main>
 ${body}
-</main>
+</main>${charts ? html`\n<script>${Markup.trusted(SCRIPT)}</script>` : undefined}
 </body>
 </html>`.text
 }

@@ -60,7 +60,15 @@ ol.evidence>li{border-left:3px solid var(--line);padding:1px 0 5px 12px;margin:6
 ol.evidence .text{display:block}
 figure{margin:1.2rem 0 1.8rem}
 figcaption{font-weight:600;margin-bottom:.15rem}
-figure svg{display:block;width:100%;height:auto;margin:.6rem 0}
+figure svg.chart{display:block;width:100%;height:auto;margin:.6rem 0}
+figure .marks path{vector-effect:non-scaling-stroke}
+figure .wide,figure .narrow{position:relative}
+.tools{display:flex;justify-content:flex-end;gap:4px;margin:.3rem 0 -.2rem}
+.tools button{font:inherit;font-size:.8em;min-width:2.2em;padding:0 .6em;border:1px solid var(--line);border-radius:4px;background:var(--panel);color:var(--muted);cursor:pointer}
+.tools button:hover{color:var(--ink)}
+figure .zoomed{cursor:grab;touch-action:pan-y}
+figure .dragged{cursor:grabbing;user-select:none}
+.readout{position:fixed;z-index:1;max-width:min(440px,90vw);padding:4px 9px;border:1px solid var(--line);border-radius:5px;background:var(--paper);color:var(--ink);font-size:.87em;white-space:pre-line;pointer-events:none;box-shadow:0 2px 8px #0003}
 figure .narrow{display:none}
 @media screen and (max-width:640px){
 main{padding:14px 12px 40px}
@@ -73,7 +81,7 @@ figure .narrow{display:block}
 @page{margin:14mm}
 body{font-size:10pt}
 main{max-width:none;padding:0}
-nav{display:none}
+nav,.tools,.readout{display:none}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 details.print::details-content{content-visibility:visible;display:block;block-size:auto}
 details.figures-of,details.rule{break-inside:auto}
