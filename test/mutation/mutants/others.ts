@@ -211,7 +211,7 @@ const NODES: readonly Mutant[] = [
       },
       CDEV,
     ),
-    ['BAR-001', 'CFG-005'],
+    ['BAR-001'],
   ),
   mutant('DMA-001', 'bus mastering before the device is attached', moved('attach', 'AQA', CDEV)),
   mutant(

@@ -111,10 +111,9 @@ const CALLS: readonly Mutant[] = [
   ),
 ];
 
-/** Written past VFIO. */
+/** Opened for writing past VFIO. */
 const aroundVfio = (s: RecordedSession): void => {
-  const config = s.open(ObjectKind.SYSFS, '/sys/bus/pci/devices/0000:00:04.0/config');
-  s.event({ kind: EventKind.WRITE, ...config, op: 2, result: 2n }).close(config);
+  s.close(s.open(ObjectKind.SYSFS, '/sys/bus/pci/devices/0000:00:04.0/config'));
 };
 
 const CONFIG: readonly Mutant[] = [
@@ -141,7 +140,7 @@ const CONFIG: readonly Mutant[] = [
       s.configWrite(device, 0x44, 2, 0x000b).after(1e7).configWrite(device, 0x44, 2, 0x0008).after(1e7),
     ),
   ),
-  ...anywhere('CFG-010', 'configuration space is written through sysfs', ({ s }) => aroundVfio(s)),
+  ...anywhere('CFG-010', 'configuration space is opened for writing by sysfs', ({ s }) => aroundVfio(s)),
   mutant(
     'CFG-011',
     'an offset known by heart',
