@@ -21,7 +21,7 @@
 struct vfio drive;
 const char *bdf;
 
-static void clean(void)
+void clean(void)
 {
 	prepare();
 	start();
@@ -313,6 +313,11 @@ static const struct {
 	{ "disorder", disorder, VFIO_GROUP, 0 },
 	{ "no-iommu", no_iommu, VFIO_GROUP, 0 },
 	{ "no-domain", no_domain, VFIO_GROUP, 0 },
+	{ "clean-2010", clean, VFIO_LYON2010, BAR_BYTES },
+	{ "orderly", orderly, VFIO_GROUP, BAR_BYTES },
+	{ "orderly-line", orderly_line, VFIO_GROUP, BAR_BYTES },
+	{ "orderly-card", orderly_card, VFIO_GROUP, PAGE_BYTES },
+	{ "orderly-node", orderly_node, VFIO_CDEV, BAR_BYTES },
 };
 
 int main(int argc, char **argv)

@@ -22,4 +22,13 @@ void storm(void);
 void crumbs(void);
 void locked(void);
 
+/* orderly.c */
+void orderly(void);
+void orderly_line(void);
+void orderly_card(void);
+void orderly_node(void);
+
+/* driver.c */
+void clean(void);
+
 #endif

@@ -14,11 +14,14 @@ const scratch = sharedScratch();
 const program = join(scratch, 'violations');
 execFileSync(process.env['CC'] ?? 'cc', [
   ...['-std=gnu11', '-O1', '-g', '-Wall', '-Wextra', '-D_GNU_SOURCE', '-pthread', '-o', program],
-  ...['driver.c', 'registers.c', 'opening.c', 'costs.c'].map((file) => join(root, 'test/violations', file)),
+  ...['driver.c', 'registers.c', 'opening.c', 'costs.c', 'orderly.c'].map((file) =>
+    join(root, 'test/violations', file),
+  ),
   ...['vfio.c', 'lyon2010.c'].map((file) => join(root, 'examples/nvme', file)),
 ]);
 
 const SIGSEGV = 11;
+const CARD = `generic:${join(root, 'test/violations/card.json')}`;
 
 interface Case {
   /** As driver.c has it. */
@@ -32,6 +35,8 @@ interface Case {
   readonly asRoot?: true;
   /** Each must be found, with this severity. */
   readonly found: Readonly<Record<string, string>>;
+  /** Each had something to judge, and nothing to say. */
+  readonly passes?: readonly string[];
 }
 
 const CASES: readonly Case[] = [
@@ -127,7 +132,7 @@ const CASES: readonly Case[] = [
   },
   {
     name: 'card',
-    devices: [`generic:${join(root, 'test/violations/card.json')}`],
+    devices: [CARD],
     found: {
       'MSI-006': 'note',
       'MSI-007': 'warning',
@@ -187,6 +192,15 @@ const CASES: readonly Case[] = [
     },
   },
   { name: 'storm', found: { 'PERF-006': 'note', 'PERF-007': 'note', 'PERF-008': 'note' } },
+  { name: 'clean-2010', abi: 'lyon2010', found: {}, passes: ['LYON-001'] },
+  {
+    name: 'orderly',
+    found: { 'CFG-009': 'warning' },
+    passes: ['MSI-008', 'REQ-002', 'LIF-006', 'LIF-007', 'DMA-002', 'DMA-020', 'CLN-007'],
+  },
+  { name: 'orderly-line', devices: ['edu'], found: {}, passes: ['MSI-001', 'INTX-001', 'INTX-002'] },
+  { name: 'orderly-card', devices: [CARD], kernel: 'version=6.1', found: {}, passes: ['IRQ-005', 'IRQ-011'] },
+  { name: 'orderly-node', found: {}, passes: ['DMA-019'] },
 ];
 
 /** Which rules no driver here violates, and why: these have sessions that are built event by event, beside the rule. */
@@ -210,9 +224,12 @@ test('each rule of the catalogue is violated by a driver that really runs, or it
   assert.deepEqual([...recorded, ...Object.keys(NOT_RECORDED)].sort(), RULES.map(({ id }) => id).sort());
 });
 
-for (const { name, devices = ['nvme'], kernel, abi, status: ends = 0, asRoot, found } of CASES) {
+for (const { name, devices = ['nvme'], kernel, abi, status: ends = 0, asRoot, found, passes = [] } of CASES) {
   const skip = asRoot === true && process.geteuid?.() !== 0 ? 'only root may do what it does' : false;
-  test(`${name}: ${Object.keys(found).join(', ') || 'nothing'}`, { ...LIMIT, skip }, () => {
+  test(`${name}: ${[...Object.keys(found), ...passes.map((rule) => `not ${rule}`)].join(', ') || 'nothing'}`, {
+    ...LIMIT,
+    skip,
+  }, () => {
     const path = join(scratch, `${name}.vtape`);
     const machine = [
       ...devices.flatMap((device) => ['--sim', device]),
@@ -223,7 +240,13 @@ for (const { name, devices = ['nvme'], kernel, abi, status: ends = 0, asRoot, fo
     assert.equal(status, ends, stderr);
     const trace = openTrace(path);
     try {
-      const findings = check(trace).verdicts.flatMap((verdict) => verdict.findings);
+      const { verdicts } = check(trace);
+      const passed = verdicts.filter(({ status }) => status === 'pass').map(({ rule }) => rule.id);
+      assert.deepEqual(
+        passes.filter((rule) => !passed.includes(rule)),
+        [],
+      );
+      const findings = verdicts.flatMap((verdict) => verdict.findings);
       const seen = findings.map(({ rule, severity }) => `${severity} ${rule}`);
       for (const [rule, severity] of Object.entries(found))
         assert.ok(seen.includes(`${severity} ${rule}`), `no ${severity} ${rule} in ${seen.join(', ')}`);
