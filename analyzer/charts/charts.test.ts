@@ -60,6 +60,10 @@ test('mapped memory: the peak, and what is left', async () => {
   s.unmapDma(container, { iova: 0x10_0000n, size: 0x10_0000n });
   const all = await charts(s);
   assert.deepEqual(rows(all, 'dma-memory'), ['container0 | 1.00 MiB | 2 | 2 times | 1 time | 4 KiB']);
+  const memory = renderSvg(all.get('dma-memory') as Chart, WIDTHS.wide, 'page');
+  const read = [...memory.matchAll(/<title>container0: ([^<]*)<\/title>/g)].map(([, text]) => text as string);
+  // The most in each part of the time: the last unmap is in the same part as the peak.
+  assert.deepEqual(read, ['0 bytes', '4 KiB', '1.00 MiB']);
   assert.deepEqual(
     rows(all, 'dma-iova').map((row) => row.split(' | ').slice(0, 5).join(' | ')),
     ['0x100000 | 0x1fffff | 1 MiB | read | 1 time', '0x1000 | 0x1fff | 4 KiB | read and write | 1 time'],

@@ -4,7 +4,7 @@ import { lengthWithin } from '../../session/intervals.js';
 import type { DmaSpace } from '../../session/story/address-spaces.js';
 import type { Chart, ChartMaker } from './chart.js';
 import { bottomAxis, leftAxis } from './frame/axes.js';
-import { plotArea } from './frame/canvas.js';
+import { type Layer, plotArea } from './frame/canvas.js';
 import { legend } from './frame/legend.js';
 import { marksOf } from './frame/marks.js';
 import { TimeBins } from './frame/time-bins.js';
@@ -24,6 +24,8 @@ interface Space {
 const SPACES = 6;
 const HEIGHT = 280;
 const LEGEND = 22;
+/** Parts of the time that are read out one by one. */
+const PARTS = 240;
 
 export const dmaMemory: ChartMaker = (story) => {
   const spaces = new Map<DmaSpace, Space>();
@@ -127,7 +129,7 @@ function draw(all: readonly Space[], end: number): Chart {
       const y = canvas.d3.scaleLinear().domain([0, most]).nice().range([plot.height, 0]);
       leftAxis(canvas.d3, plot, y, { unit: sizeUnit(most), label: 'mapped' });
       const marks = marksOf(plot);
-      spaces.forEach(({ name, peak, bins }, i) => {
+      spaces.forEach(({ bins }, i) => {
         const points: [number, number][] = [
           [0, 0],
           ...bins.steps().map(([time, bytes]): [number, number] => [time, bytes]),
@@ -145,23 +147,55 @@ function draw(all: readonly Space[], end: number): Chart {
           .x(([time]) => x(time))
           .y(([, bytes]) => y(bytes))
           .curve(curve);
-        const text = `${name}: at most ${sizeText(peak)}`;
         marks
           .append('path')
           .attr('class', `c${i + 1}`)
           .attr('opacity', 0.22)
-          .attr('d', area(points))
-          .append('title')
-          .text(text);
+          .attr('d', area(points));
         marks
           .append('path')
           .attr('class', `l${i + 1}`)
           .attr('stroke-width', 1.5)
-          .attr('d', line(points))
-          .append('title')
-          .text(text);
+          .attr('d', line(points));
       });
+      readings(marks, plot, spaces, end);
       bottomAxis(canvas.d3, plot, x, { unit: timeUnit(end), label: 'time since the start' });
     },
   };
+}
+
+/** Not seen, and over all: what each address space had at most in a part of the time. */
+function readings(
+  marks: Layer,
+  { width, height }: { readonly width: number; readonly height: number },
+  spaces: readonly Space[],
+  end: number,
+): void {
+  const most = spaces.map(({ bins }) => mostByPart(bins.steps(), end));
+  const text = (part: number): string =>
+    spaces.map(({ name }, i) => `${name}: ${sizeText(most[i]?.[part] ?? 0)}`).join('; ');
+  for (let from = 0; from < PARTS; ) {
+    const own = text(from);
+    let to = from + 1;
+    while (to < PARTS && text(to) === own) to++;
+    marks
+      .append('rect')
+      .attr('opacity', 0)
+      .attr('x', (from / PARTS) * width)
+      .attr('width', ((to - from) / PARTS) * width)
+      .attr('height', height)
+      .append('title')
+      .text(own);
+    from = to;
+  }
+}
+
+function mostByPart(steps: ReturnType<TimeBins['steps']>, end: number): Float64Array {
+  const most = new Float64Array(PARTS);
+  const partOf = (time: number): number => Math.min(PARTS - 1, Math.floor((time / Math.max(1, end)) * PARTS));
+  steps.forEach(([time, value], i) => {
+    const last = partOf(steps[i + 1]?.[0] ?? end);
+    for (let part = partOf(time); part <= last; part++) most[part] = Math.max(most[part] as number, value);
+  });
+  return most;
 }

@@ -298,7 +298,7 @@ test('in a browser charts are zoomed by wheel, keys and buttons, moved, read out
   const out = join(directory, 'zoomed.html');
   vfiotape('report', corpus('qemu/nested.vtape'), '-o', out);
   const page = readFileSync(out, 'utf8');
-  for (const chart of ['phases', 'rate', 'lanes', 'latency', 'dma-iova']) {
+  for (const chart of ['phases', 'dma-memory', 'rate', 'lanes', 'latency', 'dma-iova']) {
     const answer = inBrowser(page, PERSON.replace('ID', chart)) as Record<string, Look> & {
       readonly [text in 'title' | 'hover' | 'titleIsBack']: string;
     } & Record<'plainWheelTaken' | 'wheelTaken' | 'nativeTitle' | 'afterLeave', unknown>;
