@@ -7,6 +7,7 @@ import { countText, timeUnit } from '../frame/units.js';
 import { type Activity, BINS } from './activity.js';
 
 export const STEPS = 8;
+const OVERLAP = 0.3;
 
 export function timeScale(canvas: Canvas, plot: Plot, { from, to }: Activity): ScaleLinear<number, number> {
   return canvas.d3.scaleLinear().domain([from, to]).range([0, plot.width]);
@@ -36,7 +37,8 @@ export function cells(
       .attr('class', `h${Math.min(STEPS, step)}`)
       .attr('x', bin * width)
       .attr('y', row.y)
-      .attr('width', Math.max(width, 1))
+      // Beyond its end: edges are at whole pixels, each rounded by itself, and nothing may shine through between two.
+      .attr('width', Math.max(width + OVERLAP, 1))
       .attr('height', row.height)
       .append('title')
       .text(`${row.what}: ${countText(count)}`);
