@@ -204,7 +204,7 @@ static void map_registers(struct edu *edu)
 	struct vfio_device_info info = { .argsz = sizeof(info) };
 	struct vfio_region_info bar = { .argsz = sizeof(bar), .index = VFIO_PCI_BAR0_REGION_INDEX };
 	struct vfio_region_info config = { .argsz = sizeof(config), .index = VFIO_PCI_CONFIG_REGION_INDEX };
-	uint16_t identity[2], command;
+	uint16_t identity[2];
 
 	check(ioctl(edu->device, VFIO_DEVICE_GET_INFO, &info) == 0, "ask for the device's regions and interrupts");
 	check(ioctl(edu->device, VFIO_DEVICE_GET_REGION_INFO, &config) == 0, "find the config space");
@@ -216,16 +216,40 @@ static void map_registers(struct edu *edu)
 	check(pread(edu->device, identity, sizeof(identity), (off_t)config.offset) == sizeof(identity), "read the identity");
 	printf("identity: %04x:%04x\n", identity[0], identity[1]);
 
-	/* VFIO opens a device with bus mastering off; without it the device's DMA and MSI go nowhere. */
-	check(pread(edu->device, &command, sizeof(command), (off_t)(config.offset + PCI_COMMAND)) == sizeof(command),
-	      "read the command register");
-	command |= PCI_COMMAND_MASTER;
-	check(pwrite(edu->device, &command, sizeof(command), (off_t)(config.offset + PCI_COMMAND)) == sizeof(command),
-	      "enable bus mastering");
+	/*
+	 * Without this flag what an earlier user left is in the device still. A card would have to be reset by its own
+	 * registers here, or refused; edu has none for it, and nothing in it outlives a transfer.
+	 */
+	if (!(info.flags & VFIO_DEVICE_FLAGS_RESET))
+		printf("reset: VFIO has none for this device\n");
 
 	edu->bar_bytes = bar.size;
 	edu->bar = mmap(NULL, bar.size, PROT_READ | PROT_WRITE, MAP_SHARED, edu->device, (off_t)bar.offset);
 	check(edu->bar != MAP_FAILED, "map BAR 0");
+}
+
+/*
+ * VFIO opens a device with bus mastering off; without it the device's DMA and MSI go nowhere. It comes on once there is
+ * memory for the device, and goes off before that is taken away.
+ */
+static void set_bus_master(const struct edu *edu, bool on)
+{
+	const off_t where = (off_t)(edu->config_offset + PCI_COMMAND);
+	uint16_t command;
+
+	check(pread(edu->device, &command, sizeof(command), where) == sizeof(command), "read the command register");
+	command = on ? command | PCI_COMMAND_MASTER : command & ~PCI_COMMAND_MASTER;
+	check(pwrite(edu->device, &command, sizeof(command), where) == sizeof(command),
+	      on ? "enable bus mastering" : "disable bus mastering");
+}
+
+static void find_msi(const struct edu *edu)
+{
+	struct vfio_irq_info info = { .argsz = sizeof(info), .index = VFIO_PCI_MSI_IRQ_INDEX };
+
+	check(ioctl(edu->device, VFIO_DEVICE_GET_IRQ_INFO, &info) == 0, "ask for MSI");
+	errno = ENODEV;
+	check(info.count >= 1 && (info.flags & VFIO_IRQ_INFO_EVENTFD), "have MSI");
 }
 
 /* `count` 0 takes the interrupt away again. */
@@ -346,6 +370,8 @@ int main(int argc, char **argv)
 		open_by_group(&edu, argv[1]);
 	map_registers(&edu);
 	map_memory(&edu);
+	set_bus_master(&edu, true);
+	find_msi(&edu);
 	edu.interrupt = eventfd(0, EFD_CLOEXEC);
 	check(edu.interrupt >= 0, "make an eventfd");
 	set_msi(&edu, 1);
@@ -358,7 +384,11 @@ int main(int argc, char **argv)
 	factorial(&edu, 10);
 	there_and_back(&edu);
 
+	/* The load also flushes the acknowledgement, which is a posted write. */
+	errno = EBUSY;
+	check((load(&edu, EDU_DMA_COMMAND) & EDU_DMA_START) == 0, "find the device idle at the end");
 	set_msi(&edu, 0);
+	set_bus_master(&edu, false);
 	unmap_memory(&edu);
 	munmap((void *)edu.bar, edu.bar_bytes);
 	close(edu.interrupt);
