@@ -159,7 +159,7 @@ struct vfiotape_sim_service {
 enum vfiotape_sim_service_type {
 	/* Server to shim. */
 	VFIOTAPE_SIM_TAKE = 1,     /* duplicate `fd` for the token; answered by TAKEN. The ioctl is not answered before. */
-	VFIOTAPE_SIM_SIGNAL = 2,   /* add one to the eventfd; no answer */
+	VFIOTAPE_SIM_SIGNAL = 2,   /* add one to the eventfd; answered by HEARD, which no call waits for */
 	VFIOTAPE_SIM_SIGNAL_NOW = 3, /* the same, answered by SIGNALLED: interrupts that an ioctl itself triggers are there when it returns */
 	VFIOTAPE_SIM_WATCH = 4,    /* read it whenever somebody else has written to it, and answer by FIRED; may already have fired */
 	VFIOTAPE_SIM_UNWATCH = 5,  /* a FIRED may still be on its way */
@@ -168,7 +168,8 @@ enum vfiotape_sim_service_type {
 	VFIOTAPE_SIM_TAKEN = 7,    /* result: 0 or a negative errno, which is then the ioctl's */
 	VFIOTAPE_SIM_SIGNALLED = 8,
 	VFIOTAPE_SIM_FIRED = 9,    /* value: what the counter was */
-	VFIOTAPE_SIM_SERVICE_TYPE_END = 10,
+	VFIOTAPE_SIM_HEARD = 10,   /* a SIGNAL was made; one that is not when the process ends goes to its child */
+	VFIOTAPE_SIM_SERVICE_TYPE_END = 11,
 };
 
 #endif

@@ -103,6 +103,7 @@ export const SimServiceType = {
   TAKEN: 7,
   SIGNALLED: 8,
   FIRED: 9,
-  SERVICE_TYPE_END: 10,
+  HEARD: 10,
+  SERVICE_TYPE_END: 11,
 } as const;
 export type SimServiceType = (typeof SimServiceType)[keyof typeof SimServiceType];

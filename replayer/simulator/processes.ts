@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The drivers' processes that the server knows, and where their eventfds can be reached. */
 import type { Socket } from 'node:net';
+import { SimServiceField, SimServiceType } from '../../abi/wire/sim.js';
 import type { OpenFiles } from './open-files.js';
 import { RemoteProcess } from './remote-process.js';
 
 /** Generations that may lie between a process that has ended and the descendant that keeps its eventfds. */
 const ANCESTORS_MOST = 64;
+/** Interrupts that nobody has answered for are kept for whoever may take over, the latest ones. */
+const UNHEARD_MOST = 4096;
+
+interface Signal {
+  readonly owner: number;
+  readonly message: Buffer;
+}
 
 export class Processes {
   /** Why a driver's memory can't be reached, when it can't. */
@@ -13,6 +21,10 @@ export class Processes {
   readonly #processes = new Map<number, RemoteProcess>();
   readonly #services = new Map<number, Socket>();
   readonly #parents = new Map<number, number>();
+  /** What was sent to a service and not answered: its process may end before it reads that. */
+  readonly #unheard = new Map<Socket, Signal[]>();
+  /** Of a process that has ended, for a child that has no service yet. */
+  #orphaned: Signal[] = [];
 
   constructor(readonly files: OpenFiles) {}
 
@@ -42,10 +54,31 @@ export class Processes {
 
   addService(pid: number, socket: Socket): void {
     this.#services.set(pid, socket);
+    this.#pass(this.#orphaned);
   }
 
+  /** An eventfd lives as long as anybody has it: what this service has not signalled is signalled by another one. */
   removeService(pid: number, socket: Socket): void {
     if (this.#services.get(pid) === socket) this.#services.delete(pid);
+    const left = this.#unheard.get(socket);
+    this.#unheard.delete(socket);
+    if (left !== undefined) this.#pass([...this.#orphaned, ...left]);
+  }
+
+  heard(socket: Socket, message: Buffer): void {
+    const type = message.readUInt32LE(SimServiceField.type);
+    if (type !== SimServiceType.HEARD && type !== SimServiceType.SIGNALLED) return;
+    const token = message.readBigUInt64LE(SimServiceField.token);
+    const signals = this.#unheard.get(socket);
+    const at =
+      signals?.findIndex((sent) => sent.message.readBigUInt64LE(SimServiceField.token) === token) ?? -1;
+    if (at !== -1) signals?.splice(at, 1);
+  }
+
+  #pass(signals: readonly Signal[]): void {
+    this.#orphaned = signals
+      .filter(({ owner, message }) => !this.#toService(owner, message))
+      .slice(-UNHEARD_MOST);
   }
 
   /** Ids of all mappings of which a piece is left somewhere. */
@@ -70,16 +103,27 @@ export class Processes {
   /** To the process itself, else to a descendant: a fork has the parent's eventfds at the same numbers. */
   #toService(owner: number, message: Buffer): boolean {
     const own = this.#services.get(owner);
-    if (own !== undefined) return own.write(message) || true;
+    if (own !== undefined) return this.#send(own, owner, message);
     for (const [pid, socket] of this.#services) {
       for (
         let at = this.#parents.get(pid), steps = 0;
         at !== undefined && steps < ANCESTORS_MOST;
         at = this.#parents.get(at), steps++
       ) {
-        if (at === owner) return socket.write(message) || true;
+        if (at === owner) return this.#send(socket, owner, message);
       }
     }
     return false;
+  }
+
+  #send(socket: Socket, owner: number, message: Buffer): true {
+    const type = message.readUInt32LE(SimServiceField.type);
+    if (type === SimServiceType.SIGNAL || type === SimServiceType.SIGNAL_NOW) {
+      const signals = this.#unheard.get(socket) ?? [];
+      if (signals.push({ owner, message }) > UNHEARD_MOST) signals.shift();
+      this.#unheard.set(socket, signals);
+    }
+    socket.write(message);
+    return true;
   }
 }

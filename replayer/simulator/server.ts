@@ -112,6 +112,7 @@ export class SimulatorServer {
       if (connection.role === 'service') {
         const message = frames.nextFixed(SIM_SERVICE_BYTES);
         if (message === undefined) return;
+        this.#processes.heard(connection.socket, message);
         connection.process?.service.receive(message);
         continue;
       }

@@ -109,6 +109,7 @@ static void obey(const struct vfiotape_sim_service *message)
 		break;
 	case VFIOTAPE_SIM_SIGNAL:
 		signal_token(message->token);
+		answer(VFIOTAPE_SIM_HEARD, message->token, 0, 0);
 		break;
 	case VFIOTAPE_SIM_SIGNAL_NOW:
 		signal_token(message->token);
