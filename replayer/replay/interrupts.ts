@@ -49,6 +49,11 @@ export class Interrupts {
   #await(event: Event, route: InterruptRoute, eventfd: { wait(ns: number): bigint; read(): bigint }): void {
     const { account, patience, pace, target } = this.#context;
     account.compare();
+    const early = this.#early.get(event.object) ?? 0n;
+    if (early > 0n) {
+      this.#early.set(event.object, early > event.value ? early - event.value : 0n);
+      return;
+    }
     // The driver slept in read, or in a poll before it.
     const due = event.duration + LATE_NS;
     const started = process.hrtime.bigint();
