@@ -11,7 +11,6 @@
  * Prints "name value" lines: medians of RUNS, ns; cpu: CLOCK_THREAD_CPUTIME_ID, wall: CLOCK_MONOTONIC; bare: cpu of
  * libc's own pread; hook: what the call that the linker bound costs more.
  */
-#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdint.h>

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { packageRoot } from '../../abi/package-root.js';
 import { openTrace } from '../../traces/reader.js';
+import { compileC } from '../compile.js';
 import { type Area, type Figure, RUNS } from './harness.js';
 
 const run = promisify(execFile);
@@ -21,10 +22,10 @@ const SATURATED_EVENTS = 30_000_000;
 type Report = (figure: Figure) => void;
 type Costs = ReadonlyMap<string, number>;
 
-async function compile(directory: string, name: string): Promise<string> {
+/** Into `directory`: `hook-cost`, what a call costs; `ring-producer`, which fills rings at a given rate. */
+export function buildRecordProgram(directory: string, name: 'hook-cost' | 'ring-producer'): string {
   const program = join(directory, name);
-  const source = join(root, 'test/bench', `${name}.c`);
-  await run(process.env['CC'] ?? 'cc', ['-std=gnu11', '-O2', '-pthread', '-o', program, source]);
+  compileC(program, [`test/bench/${name}.c`]);
   return program;
 }
 
@@ -50,7 +51,7 @@ async function available(tool: string, ...args: readonly string[]): Promise<bool
 }
 
 async function hookCosts(directory: string, report: Report): Promise<void> {
-  const program = await compile(directory, 'hook-cost');
+  const program = buildRecordProgram(directory, 'hook-cost');
   const recorder = join(root, 'dist/test/end-to-end/record-standin.js');
   const numbers = [String(RUNS), String(CALLS)];
   const bare = costsOf((await run(program, numbers)).stdout);
@@ -126,7 +127,7 @@ async function produce(
 const percent = (part: number, whole: number): number => (100 * part) / whole;
 
 async function sustained(directory: string, report: Report): Promise<void> {
-  const program = await compile(directory, 'ring-producer');
+  const program = buildRecordProgram(directory, 'ring-producer');
   const minute = await produce(directory, program, RATE, RATE * MINUTE, 'block');
   const waited = percent(minute.waitedNs, minute.seconds * 1e9);
   report({

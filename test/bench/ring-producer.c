@@ -9,7 +9,6 @@
  * PAYLOAD: bytes that go with every 16th event. With a RATE it begins half a second after it attached, as a driver that
  * has set up its device. Prints "events E seconds S waits W waited-ns N max-wait-ns M".
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { packageRoot } from '../../abi/package-root.js';
+import { compileC, EXAMPLE_VFIO } from '../compile.js';
 import { type Area, type Figure, median } from './harness.js';
 
 const root = packageRoot();
@@ -20,10 +21,10 @@ const TICKS_PER_SECOND = 100;
 
 type Report = (figure: Figure) => void;
 
-function compile(directory: string): string {
+/** Into `directory`. */
+export function buildSimLatency(directory: string): string {
   const program = join(directory, 'sim-latency');
-  const sources = ['test/bench/sim-latency.c', 'examples/nvme/vfio.c'].map((file) => join(root, file));
-  execFileSync(process.env['CC'] ?? 'cc', ['-std=gnu11', '-O2', '-D_GNU_SOURCE', '-o', program, ...sources]);
+  compileC(program, ['test/bench/sim-latency.c', ...EXAMPLE_VFIO]);
   return program;
 }
 
@@ -113,7 +114,7 @@ export const area: Area = {
   async run(report) {
     const directory = mkdtempSync(join(tmpdir(), 'vfiotape-bench-'));
     try {
-      const program = compile(directory);
+      const program = buildSimLatency(directory);
       roundTrips(program, report);
       if (hasQemu()) {
         const say = (name: string, value: number, goal: string): void =>

@@ -3,6 +3,7 @@
 import { execFileSync, type SpawnSyncOptions, spawnSync } from 'node:child_process';
 import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
+import { compileC, EXAMPLE_VFIO } from '../compile.js';
 import { command, type Outcome, root, run, scratchDirectory } from './harness.js';
 
 /** Where a simulated machine's first device is. */
@@ -31,13 +32,7 @@ export function buildExample(name: string, out: string): string {
 /** Compiles test/end-to-end/drivers/simulated.c, which does its VFIO calls by examples/nvme/vfio.c. */
 export function buildSimulated(out: string): string {
   const program = join(out, 'simulated');
-  const flags = ['-std=gnu11', '-O1', '-g', '-Wall', '-Wextra', '-D_GNU_SOURCE', '-pthread'];
-  const sources = [
-    'test/end-to-end/drivers/simulated.c',
-    'examples/nvme/vfio.c',
-    'examples/nvme/lyon2010.c',
-  ].map((file) => join(root, file));
-  execFileSync(process.env['CC'] ?? 'cc', [...flags, '-o', program, ...sources]);
+  compileC(program, ['test/end-to-end/drivers/simulated.c', ...EXAMPLE_VFIO], ['-O1']);
   return program;
 }
 

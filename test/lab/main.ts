@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { packageRoot } from '../../abi/package-root.js';
+import { compileC, EXAMPLE_VFIO } from '../compile.js';
 import { assembleBootSector } from './boot-sector.js';
 import { type Driver, drivers, newerDrivers } from './drivers.js';
 import { traceDevices } from './ground-truth/trace-devices.js';
@@ -81,11 +82,7 @@ function buildPrograms(directory: string): Uint8Array {
     execFileSync('make', ['-s', '-C', place, `OUT=${join(root, 'build/examples')}`], { stdio: 'inherit' });
   }
   mkdirSync(join(root, 'build/lab'), { recursive: true });
-  const sources = ['vfio.c', 'lyon2010.c'].map((file) => join(root, 'examples/nvme', file));
-  execFileSync('cc', [
-    ...['-O1', '-Wall', '-Wextra', '-o', join(root, 'build/lab/refused')],
-    ...[join(root, 'test/lab/guest/refused.c'), ...sources],
-  ]);
+  compileC(join(root, 'build/lab/refused'), ['test/lab/guest/refused.c', ...EXAMPLE_VFIO]);
   return assembleBootSector(directory);
 }
 

@@ -1,24 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Drivers that do something wrong, really run on the simulated kernel and recorded: what the rules make of it. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { check } from '../../analyzer/check/check.js';
 import { RULES } from '../../analyzer/rules/rules.js';
 import { openTrace } from '../../traces/reader.js';
+import { compileC, EXAMPLE_VFIO } from '../compile.js';
 import { root, vfiotape } from '../end-to-end/harness.js';
 import { BDF, LIMIT, sharedScratch } from '../end-to-end/simulated.js';
 
 const scratch = sharedScratch();
 const program = join(scratch, 'violations');
-execFileSync(process.env['CC'] ?? 'cc', [
-  ...['-std=gnu11', '-O1', '-g', '-Wall', '-Wextra', '-D_GNU_SOURCE', '-pthread', '-o', program],
-  ...['driver.c', 'registers.c', 'opening.c', 'costs.c', 'orderly.c'].map((file) =>
-    join(root, 'test/violations', file),
-  ),
-  ...['vfio.c', 'lyon2010.c'].map((file) => join(root, 'examples/nvme', file)),
-]);
+const SOURCES = ['driver.c', 'registers.c', 'opening.c', 'costs.c', 'orderly.c'];
+compileC(program, [...SOURCES.map((file) => `test/violations/${file}`), ...EXAMPLE_VFIO], ['-O1']);
 
 const SIGSEGV = 11;
 const CARD = `generic:${join(root, 'test/violations/card.json')}`;
