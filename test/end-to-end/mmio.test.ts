@@ -115,6 +115,9 @@ test('--watch: what lies on the same page is not recorded, and works', () => {
   const word = record('filtered', '--mmio=patch', '--watch=BAR0:0xff8-0x1003');
   assert.equal(word.status, 0, word.stderr);
   assert.equal(word.accesses.length, 40, 'both 0xffc and 0x1000');
+  const parts = record('filtered-parts', '--mmio=patch', '--watch=BAR0:0xff8-0xfff,BAR0:0x1000-0x1003');
+  assert.equal(parts.status, 0, parts.stderr);
+  assert.equal(parts.accesses.length, counted(parts), 'also after the second part was unmapped');
 });
 
 test('libc’s memcpy and memset on a BAR', () => {

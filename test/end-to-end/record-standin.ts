@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `vfiotape record` with the test build of the shim, which takes memfds for VFIO devices (recorder/shim/core/standin.h):
 //   node record-standin.js OUTPUT [--when-full=drop] [--buffer=BYTES] [--max-size=BYTES]
-//     [--mmio=MODE] [--watch=RANGE] DRIVER ARGS…
+//     [--mmio=MODE] [--watch=RANGE,RANGE…] DRIVER ARGS…
 import { join } from 'node:path';
 import { packageRoot } from '../../abi/package-root.js';
 import { UserError } from '../../abi/user-error.js';
@@ -18,7 +18,7 @@ const bytes = (name: string): number | undefined => {
 };
 
 const mmioModes = ['off', 'patch', 'trap', 'syscalls'] as const;
-const watchTexts = settings.has('watch') ? [settings.get('watch') ?? ''] : [];
+const watchTexts = settings.get('watch')?.split(',') ?? [];
 
 try {
   const { exitStatus, losses } = await recordDriver({

@@ -52,7 +52,7 @@ struct mmio_range {
 	uint64_t recorded;     /* 0: on a watched page, but outside what --watch asks for */
 	uint64_t mapping;      /* of a simulated device: its id; there is no alias then, delta is 0 */
 	uint64_t mapping_delta; /* offset in the mapping - driver's address */
-	uint32_t prot;         /* what a simulated mapping allows */
+	uint32_t prot;         /* what the driver asked for: PROT_* */
 };
 
 /* What a trampoline looks at first. The last entry of the chain covers everything, with delta 0 and not recorded. */

@@ -58,9 +58,10 @@ const struct mmio_range *mmio_range_of_alias(uint64_t address)
 	return NULL;
 }
 
+/* Those that are recorded stand before those that are not: the first that an address is in counts. */
 static bool add(const struct mmio_range *model, uint64_t base, uint64_t end)
 {
-	struct mmio_range *range = new_range();
+	struct mmio_range *range = new_range(), **at = &mmio_window.first;
 	uint64_t low = mmio_window.low, high = mmio_window.low == UINT64_MAX ? 0 : low + mmio_window.span;
 
 	if (!range)
@@ -68,8 +69,10 @@ static bool add(const struct mmio_range *model, uint64_t base, uint64_t end)
 	*range = *model;
 	range->base = base;
 	range->length = end - base;
-	range->next = mmio_window.first;
-	__atomic_store_n(&mmio_window.first, range, __ATOMIC_RELEASE);
+	while (!range->recorded && (*at)->recorded)
+		at = &(*at)->next;
+	range->next = *at;
+	__atomic_store_n(at, range, __ATOMIC_RELEASE);
 	/* The window only grows. A thread that sees half of it takes the slow way round: it faults, and comes again. */
 	if (base < low)
 		low = base;
@@ -131,26 +134,32 @@ uint64_t mmio_translate(uint64_t address, size_t length)
 	return range ? address + range->delta : address;
 }
 
-/* Clips or takes out everything in [start, end); under the lock. */
-static bool cut(uint64_t start, uint64_t end)
+static bool within(const struct mmio_range *range, uint64_t start, uint64_t end)
 {
-	struct mmio_range *last = mmio_window.first;
+	return range->base >= start && range->base + range->length <= end;
+}
 
-	for (int recorded = 0; recorded <= 1; recorded++) {
-		for (struct mmio_range *range = last; range != &everything; range = range->next) {
-			uint64_t base = range->base, top = range->base + range->length;
+/* Does some of it lie in [start, end), and is it not to stay as it is? */
+static bool to_divide(const struct mmio_range *range, uint64_t start, uint64_t end, bool keep)
+{
+	return range->base < end && range->base + range->length > start && !(keep && within(range, start, end));
+}
 
-			if (!!range->recorded != recorded || base >= end || top <= start)
-				continue;
-			if (base < start && !add(range, base, start))
-				return false;
-			if (top > end && !add(range, end, top))
-				return false;
-		}
+/* Divides the ranges at `start` and `end`. What lies between is taken out unless it is to be kept; under the lock. */
+static bool divide(uint64_t start, uint64_t end, bool keep)
+{
+	for (struct mmio_range *range = mmio_window.first; range != &everything; range = range->next) {
+		uint64_t base = range->base, top = base + range->length;
+
+		if (!to_divide(range, start, end, keep))
+			continue;
+		if ((base < start && !add(range, base, start)) || (top > end && !add(range, end, top)) ||
+		    (keep && !add(range, base > start ? base : start, top < end ? top : end)))
+			return false;
 	}
-	for (struct mmio_range *range = last, *next; range != &everything; range = next) {
+	for (struct mmio_range *range = mmio_window.first, *next; range != &everything; range = next) {
 		next = range->next;
-		if (range->base < end && range->base + range->length > start)
+		if (to_divide(range, start, end, keep))
 			take_out(range);
 	}
 	return true;
@@ -281,7 +290,7 @@ static void forget(uint64_t start, uint64_t end)
 
 		bool simulated = run->mapping != 0;
 
-		if (!cut(from, to))
+		if (!divide(from, to, false))
 			return; /* no memory for the remainders: stays watched, and faults on the alias as on the mapping */
 		if (simulated)
 			sim_unmapped(from, to - from);
@@ -290,13 +299,14 @@ static void forget(uint64_t start, uint64_t end)
 	}
 }
 
-static bool watch_mapping(uint64_t base, size_t length, uint64_t alias, const struct mmio_region *region)
+static bool watch_mapping(uint64_t base, size_t length, uint64_t alias, int prot, const struct mmio_region *region)
 {
 	struct mmio_range model = {
 		.delta = alias - base,
 		.region_delta = region->offset - base,
 		.object_word = (uint64_t)region->object << 32,
 		.op_word = (region->region & 0xffu) | 0xffffffff00000000ull,
+		.prot = (uint32_t)prot,
 	};
 	uint64_t at = region->offset, end = region->offset + length, run_end;
 
@@ -330,31 +340,20 @@ bool mmio_simulated_watch(uint64_t base, size_t length, uint64_t mapping, int pr
 	done = add(&model, base, base + length) &&
 	       (!recorded || add_recorded(&model, region->region, base, base + length));
 	if (!done)
-		cut(base, base + length);
+		divide(base, base + length, false);
 	mmio_unlock();
 	return done;
 }
 
-/* A part of a mapping may get another protection: that part's ranges come first from now on. */
-static void protect_simulated(const struct mmio_range *run, uint64_t from, uint64_t to, int prot)
+/* The ranges in [start, end) get another protection: those across its edges are divided there. Under the lock. */
+static bool protect(uint64_t start, uint64_t end, int prot)
 {
-	struct mmio_range *last = mmio_window.first;
-
-	for (int recorded = 0; recorded <= 1; recorded++) {
-		for (struct mmio_range *range = last; range != &everything; range = range->next) {
-			struct mmio_range model = *range;
-			uint64_t base = range->base > from ? range->base : from;
-			uint64_t end = range->base + range->length < to ? range->base + range->length : to;
-
-			if (!!range->recorded != recorded || range->mapping != run->mapping || base >= end)
-				continue;
-			model.prot = (uint32_t)prot;
-			if (base == range->base && end == range->base + range->length)
-				__atomic_store_n(&range->prot, (uint32_t)prot, __ATOMIC_RELEASE);
-			else
-				add(&model, base, end);
-		}
-	}
+	if (!divide(start, end, true))
+		return false;
+	for (struct mmio_range *range = mmio_window.first; range != &everything; range = range->next)
+		if (within(range, start, end))
+			__atomic_store_n(&range->prot, (uint32_t)prot, __ATOMIC_RELEASE);
+	return true;
 }
 
 bool mmio_touches(uint64_t address, size_t length)
@@ -392,7 +391,7 @@ long mmio_mmap(uint64_t address, size_t length, int prot, int flags, int fd, uin
 		return mapped;
 	mmio_lock();
 	alias = make_alias(whole, prot, flags, fd, offset);
-	if (!alias || !watch_mapping((uint64_t)mapped, whole, alias, region)) {
+	if (!alias || !watch_mapping((uint64_t)mapped, whole, alias, prot, region)) {
 		if (alias)
 			forget((uint64_t)mapped, (uint64_t)mapped + whole);
 		raw3(SYS_mprotect, mapped, (long)whole, prot);
@@ -452,10 +451,10 @@ long mmio_mprotect(uint64_t address, size_t length, int prot)
 		if (run && !result) {
 			uint64_t to = run->base + run->length < end ? run->base + run->length : end;
 
-			if (run->mapping)
-				protect_simulated(run, address, to, prot);
-			else
+			if (!run->mapping)
 				result = raw3(SYS_mprotect, (long)(address + run->delta), (long)(to - address), prot);
+			if (!result && !protect(address, to, prot))
+				result = -ENOMEM;
 			address = to;
 		}
 	}
@@ -466,28 +465,22 @@ long mmio_mprotect(uint64_t address, size_t length, int prot)
 /* The ranges of [old, old + length) move with their mapping; the aliases stay where they are. */
 static bool move(uint64_t old, size_t length, uint64_t to)
 {
-	struct mmio_range *last = mmio_window.first;
-	uint64_t shift = to - old;
+	uint64_t shift = to - old, old_end = old + length;
 
-	for (int recorded = 0; recorded <= 1; recorded++) {
-		for (struct mmio_range *range = last; range != &everything; range = range->next) {
-			struct mmio_range model = *range;
+	for (struct mmio_range *range = mmio_window.first; range != &everything; range = range->next) {
+		uint64_t base = range->base > old ? range->base : old;
+		uint64_t end = range->base + range->length < old_end ? range->base + range->length : old_end;
+		struct mmio_range model = *range;
 
-			if (!!range->recorded != recorded || range->base >= old + length ||
-			    range->base + range->length <= old)
-				continue;
-			model.delta -= shift;
-			model.region_delta -= shift;
-			model.mapping_delta -= shift;
-			if (range->mapping)
-				model.delta = 0;
-			if (!add(&model, (range->base > old ? range->base : old) + shift,
-				 (range->base + range->length < old + length ? range->base + range->length
-									     : old + length) + shift))
-				return false;
-		}
+		if (base >= end)
+			continue;
+		model.delta = range->mapping ? 0 : range->delta - shift;
+		model.region_delta -= shift;
+		model.mapping_delta -= shift;
+		if (!add(&model, base + shift, end + shift))
+			return false;
 	}
-	return cut(old, old + length);
+	return divide(old, old_end, false);
 }
 
 long mmio_mremap(uint64_t old, size_t old_length, size_t new_length, int flags, uint64_t wanted)

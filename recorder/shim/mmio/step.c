@@ -149,16 +149,22 @@ static void enter_place(void)
 			raw_nanosleep(20000);
 }
 
+/* With what the driver asked for: what that doesn't allow faults in the step, as it would have. */
 static bool open_in_place(uint64_t address, bool straddles, ucontext_t *context)
 {
-	const struct mmio_insn *insn = &step.site->insn;
-	int prot = insn->actions != 1 || insn->class == CLASS_STRING ? PROT_READ | PROT_WRITE : PROT_READ;
+	const struct mmio_range *next = NULL;
+	int prot;
 
 	enter_place();
 	step.page = page_down(address);
 	step.pages = PAGE;
-	if (!straddles && mmio_is_watched(step.page + PAGE, 1))
+	prot = (int)mmio_range_of(address)->prot;
+	if (!straddles)
+		next = mmio_range_of(step.page + PAGE);
+	if (next) {
 		step.pages = 2 * PAGE;
+		prot &= (int)next->prot;
+	}
 	if (open_by_key(context, prot)) {
 		step.tier = MMIO_TIER_KEY;
 		mmio_counters.stepped_key++;
