@@ -66,6 +66,7 @@ export function overviewJson(
     waited_ns: summary?.waitedNs ?? 0,
     late_events: summary?.lateEvents ?? 0,
     dropped_events: summary?.droppedEvents ?? 0,
+    unwatched_mappings: overview.unwatchedMappings,
     losses: (summary?.losses ?? []).map(({ cause, events, bytes, process, detail }) => ({
       cause,
       events,

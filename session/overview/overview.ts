@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { objectKindName } from '../../abi/object-kinds.js';
 import { EventKind, type TraceLoss } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
 
@@ -10,6 +11,8 @@ export interface Overview {
   /** From the start of the recording to the last completion. */
   readonly durationNs: number;
   readonly chunks: number;
+  /** Of devices' memory whose loads and stores were not to be recorded (`--mmio off|syscalls`), and are not. */
+  readonly unwatchedMappings: number;
   /** What is missing or doubtful, in words; nothing: the trace is complete. */
   readonly gaps: readonly string[];
 }
@@ -23,17 +26,26 @@ export function takeOverview(trace: Trace, describeLoss: (loss: TraceLoss) => st
   let events = 0;
   let chunks = 0;
   let last = 0n;
+  let unwatchedMappings = 0;
+  const { objects } = trace.definitions;
+  const unwatched = trace.header.modes.mmio === 'off' || trace.header.modes.mmio === 'syscalls';
   for (const chunk of trace.chunks()) {
     chunks++;
     if (chunk.lastTicks > last) last = chunk.lastTicks;
   }
   for (const batch of trace.batches({
-    columns: trace.stream ? ['kind', 'time'] : ['kind'],
+    columns: [
+      'kind',
+      ...(trace.stream ? (['time'] as const) : []),
+      ...(unwatched ? (['object', 'errno'] as const) : []),
+    ],
     payloads: false,
   })) {
     for (let row = batch.begin; row < batch.end; row++) {
       const kind = batch.kind[row] as number;
       byKind[kind] = (byKind[kind] as number) + 1;
+      if (unwatched && kind === EventKind.MMAP && batch.errno[row] === 0)
+        if (objectKindName(objects.get(batch.object[row] as number)?.kind ?? 0)) unwatchedMappings++;
     }
     events += batch.end - batch.begin;
     if (trace.stream) {
@@ -52,6 +64,7 @@ export function takeOverview(trace: Trace, describeLoss: (loss: TraceLoss) => st
     events,
     counts,
     chunks,
+    unwatchedMappings,
     durationNs: trace.ticksToNs(last),
     gaps: findGaps(trace, counts, describeLoss),
   };

@@ -127,6 +127,14 @@ export function overviewText(trace: Trace, overview: Overview, callSites?: CallS
         `${modes.dialect}, mmio ${modes.mmio}, dma ${modes.dma}, when full ${modes.whenFull}, ${modes.backend} backend`,
       ) + (modes.watch.length === 0 ? '' : `, watch ${escapeText(modes.watch.join(' '))}`),
     ),
+    ...(overview.unwatchedMappings === 0
+      ? []
+      : [
+          row(
+            'not seen',
+            `loads and stores through ${count(overview.unwatchedMappings, 'mapping')} of device memory (mmio ${escapeText(modes.mmio)})`,
+          ),
+        ]),
     row(
       'size',
       `${trace.size === undefined ? 'unknown' : bytesText(trace.size)}, ${count(overview.chunks, 'chunk')}${perEvent}`,
