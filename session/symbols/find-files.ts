@@ -2,6 +2,7 @@
 /** Where the file that was mapped, and the debug information that was split off it, may be by now. */
 
 import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { bytesInMemory, openBytes } from './byte-source.js';
 import { ElfFile, nameIn } from './elf.js';
@@ -57,6 +58,39 @@ function first(
   return { found: undefined, others };
 }
 
+const FILES_MAX = 10_000;
+
+/** What lies in the named directories themselves, under whatever name: paths by build-id. */
+const byBuildId = new WeakMap<SearchPlaces, ReadonlyMap<string, readonly string[]>>();
+
+function filesOf(places: SearchPlaces): ReadonlyMap<string, readonly string[]> {
+  const known = byBuildId.get(places);
+  if (known !== undefined) return known;
+  const files = new Map<string, string[]>();
+  for (const directory of places.directories) {
+    for (const entry of entriesOf(directory).slice(0, FILES_MAX)) {
+      const path = join(directory, entry);
+      const file = openElf(path);
+      const buildId = file?.elf.buildId;
+      file?.elf.close();
+      if (buildId === undefined) continue;
+      files.set(buildId, [...(files.get(buildId) ?? []), path]);
+    }
+  }
+  byBuildId.set(places, files);
+  return files;
+}
+
+function entriesOf(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => entry.isFile() || entry.isSymbolicLink())
+      .map(({ name }) => name);
+  } catch {
+    return []; // what is named and isn't there is said elsewhere
+  }
+}
+
 /** A file of a recorded process, by path and build-id: only a file with that build-id is believed. */
 export function findFiles(recordedPath: string, buildId: string, places: SearchPlaces): Search {
   const path = recordedPath.endsWith(DELETED) ? recordedPath.slice(0, -DELETED.length) : recordedPath;
@@ -68,7 +102,8 @@ export function findFiles(recordedPath: string, buildId: string, places: SearchP
     join(directory, byId),
   ]);
   const installed = debugDirectories.map((directory) => join(directory, byId));
-  const binary = first([...named, path, ...installed], buildId, (elf) => !elf.withoutCode);
+  const renamed = directories.length === 0 ? [] : (filesOf(places).get(buildId) ?? []);
+  const binary = first([...named, path, ...installed, ...renamed], buildId, (elf) => !elf.withoutCode);
 
   const link = binary.found === undefined ? undefined : debugLink(binary.found.elf);
   const names = [...(link === undefined ? [] : [link]), `${basename(path)}.debug`, basename(path)];
@@ -79,6 +114,7 @@ export function findFiles(recordedPath: string, buildId: string, places: SearchP
         join(directory, `${byId}.debug`),
         ...names.flatMap((name) => [join(directory, name), join(directory, beside, name)]),
       ]),
+      ...renamed,
       ...debugDirectories.map((directory) => join(directory, `${byId}.debug`)),
       ...names.flatMap((name) => [
         join(beside, name),

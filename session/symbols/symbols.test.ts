@@ -157,6 +157,11 @@ test('a library that was loaded late, found where it is by now', () => {
   mkdirSync(join(store, '.build-id', 'fe'), { recursive: true });
   copyFileSync(join(elsewhere, 'library.so'), join(store, '.build-id', 'fe', LIBRARY_ID.slice(2)));
   assert.deepEqual(named(definitions, seen, [store]), all, 'by build-id');
+  const kept = join(scratch, 'kept');
+  mkdirSync(kept);
+  copyFileSync(join(elsewhere, 'library.so'), join(kept, 'library.so.1.2 (server)'));
+  compile('library.c', join(kept, 'other.so'), BUILD_ID.replace('0', 'e'), ['-shared', '-fPIC']);
+  assert.deepEqual(named(definitions, seen, [kept]), all, 'under another name');
   assert.match(
     named(definitions, seen, [home]).notes.join('\n'),
     /^not found, by build-id: \S+library\.so; --symbols DIR /,
