@@ -102,7 +102,7 @@ export const verb = defineVerb({
       try {
         const report =
           step === true
-            ? await stepThrough(replay, adapted)
+            ? await stepThrough(replay)
             : await driveReplay(replay, dryRun === true && json !== true ? () => show(replay) : undefined);
         await print(
           json === true
@@ -150,8 +150,8 @@ function endWhateverHappens(replay: Replay, target: Target) {
   };
 }
 
-async function stepThrough(replay: Replay, target: Target): Promise<ReplayReport> {
-  const stepper = new Stepper(replay, target);
+async function stepThrough(replay: Replay): Promise<ReplayReport> {
+  const stepper = new Stepper(replay);
   const input = createInterface({ input: process.stdin, terminal: false });
   const prompt = process.stdin.isTTY ? () => print('(vfiotape) ') : async () => undefined;
   const leave = () => input.close();

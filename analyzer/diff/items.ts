@@ -6,6 +6,7 @@
 import { findIoctl } from '../../abi/ioctls.js';
 import { decode, type Field, fieldText, type Layout } from '../../abi/layout.js';
 import { errnoName } from '../../abi/linux/errno.js';
+import { MmioForm } from '../../abi/mmio-sites.js';
 import * as kinds from '../../abi/object-kinds.js';
 import { hex } from '../../abi/text.js';
 import { IRQ_SET } from '../../abi/vfio/irqs.js';
@@ -95,8 +96,15 @@ export class Items {
         const kind = batch.kind[row] as number;
         const access = kind === EventKind.LOAD || kind === EventKind.STORE || kind === EventKind.UPDATE;
         if (!access && !stateful.has(kind) && kind !== EventKind.WRITE) continue;
+        if (isTwoAccesses(batch, row)) {
+          const before = this.#access(batch, row, EventKind.LOAD, batch.result[row] as bigint);
+          if (before !== undefined) yield before;
+          const load = this.#access(batch, row, EventKind.STORE, batch.value[row] as bigint);
+          if (load !== undefined) yield load;
+          continue;
+        }
         const merged = access
-          ? this.#access(batch, row)
+          ? this.#access(batch, row, kind, batch.value[row] as bigint)
           : this.#call(eventOfRow(this.#trace, batch, row), batch, row);
         if (merged !== undefined) yield merged;
       }
@@ -112,19 +120,17 @@ export class Items {
     return latest;
   }
 
-  #access(batch: EventBatch, row: number): Item | undefined {
+  #access(batch: EventBatch, row: number, kind: number, value: bigint): Item | undefined {
     if (((batch.flags[row] as number) & EventFlag.INTENT) !== 0) return undefined;
-    const kind = batch.kind[row] as number;
     const op = batch.op[row] as number;
     const object = batch.object[row] as number;
     const thread = batch.thread[row] as number;
     const low = batch.offsetWords[2 * row] as number;
     const high = batch.offsetWords[2 * row + 1] as number;
-    const { name, key } = this.#named(batch, row, `${kind}/${object}/${op & 0xffff}/${high}/${low}`);
+    const { name, key } = this.#named(batch, row, kind, `${kind}/${object}/${op & 0xffff}/${high}/${low}`);
     const reading = kind === EventKind.LOAD;
     if (reading && this.#session.device(object)?.registers.isLayout(op & 0xff, low + high * WORD) === true)
       this.#session.apply(eventOfRow(this.#trace, batch, row));
-    const value = batch.value[row] as bigint;
     const event = batch.firstEvent + row;
     const wide = name.width > 8;
     const access: AccessValue = {
@@ -152,11 +158,16 @@ export class Items {
     return before;
   }
 
-  #named(batch: EventBatch, row: number, id: string): { readonly name: EventName; readonly key: string } {
+  #named(
+    batch: EventBatch,
+    row: number,
+    kind: number,
+    id: string,
+  ): { readonly name: EventName; readonly key: string } {
     const known = this.#names.get(id);
     if (known !== undefined) return known;
     const name = nameEvent(this.#session, batch, row);
-    const verb = name.operation.split(' ').at(-1) ?? '';
+    const verb = kind === EventKind.LOAD ? 'load' : kind === EventKind.STORE ? 'store' : 'update';
     const found = {
       name,
       key: this.#place(name.object, verb, name.region, name.offset, name.width, name.register),
@@ -287,6 +298,15 @@ export class Items {
     const text = event.errno === 0 && done !== width ? `${done} of ${width} bytes` : '';
     return { key, text, access: event.errno === 0 ? access : undefined };
   }
+}
+
+/** A read-modify-write that is not locked loads, and then stores. */
+function isTwoAccesses(batch: EventBatch, row: number): boolean {
+  return (
+    batch.kind[row] === EventKind.UPDATE &&
+    (batch.op[row] as number) >>> 24 === MmioForm.MODIFY &&
+    ((batch.flags[row] as number) & EventFlag.UNKNOWN) === 0
+  );
 }
 
 /** Keys by event are kept for so many places; beyond, they are made anew. */

@@ -4,7 +4,14 @@ import { requestNumber } from '../../abi/ioctls.js';
 import type { Target, TargetEventfd, TargetMapping, TargetMemory } from '../replay/target.js';
 
 const GET_DEVICE_FD = requestNumber('VFIO_GROUP_GET_DEVICE_FD');
-const NOWHERE: TargetMapping = { load: () => 0n, store: () => true, unmap: () => undefined };
+const NOWHERE: TargetMapping = {
+  load: () => 0n,
+  store: () => true,
+  loadWide: () => 'whole',
+  storeWide: () => 'whole',
+  update: () => null,
+  unmap: () => undefined,
+};
 
 export class DryRunTarget implements Target {
   readonly label: string;

@@ -4,8 +4,9 @@ import { requestNumber } from '../../abi/ioctls.js';
 import { CONFIG_REGION, defaultRegionOffset } from '../../abi/vfio/regions.js';
 import { NativeAccess } from '../native/access.js';
 import { Libc } from '../native/libc.js';
-import type { AccessWidth, Target, TargetEventfd, TargetMapping, TargetMemory } from '../replay/target.js';
+import type { Target, TargetEventfd, TargetMapping, TargetMemory } from '../replay/target.js';
 import type { HardwareDevice } from './find-device.js';
+import { HardwareMapping } from './hardware-mapping.js';
 
 const O_RDWR = 0o2;
 const O_CLOEXEC = 0o2000000;
@@ -75,18 +76,12 @@ export class HardwareTarget implements Target {
     return this.#libc.pwrite(fd, from, offset);
   }
 
-  mmap(fd: number, offset: bigint, length: bigint): TargetMapping | number {
-    const address = this.#libc.mmap(fd, offset, length, true);
+  mmap(fd: number, offset: bigint, length: bigint, writable: boolean): TargetMapping | number {
+    const address = this.#libc.mmap(fd, offset, length, writable);
     if (address < 0n) return Number(address);
-    const access = this.#access;
-    const mapping: TargetMapping = {
-      load: (at: number, width: AccessWidth) => access.load(address + BigInt(at), width),
-      store: (at: number, width: AccessWidth, value: bigint) =>
-        access.store(address + BigInt(at), width, value),
-      unmap: () => {
-        if (this.#mappings.delete(mapping)) this.#libc.munmap(address, length);
-      },
-    };
+    const mapping = new HardwareMapping(this.#access, address, writable, (gone) => {
+      if (this.#mappings.delete(gone)) this.#libc.munmap(address, length);
+    });
     this.#mappings.add(mapping);
     return mapping;
   }

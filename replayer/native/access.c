@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a replay can't leave to JavaScript: one load or store of the right width and no more (a typed array's access is what
+// What a replay can't leave to JavaScript: one access of the right kind and width and no more (a typed array's access is what
 // the engine makes of it, and Atomics.store is a locked exchange, which also reads), SIGBUS as an answer, and times that hold.
+#include <cpuid.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -40,61 +42,166 @@ EXPORT int vfiotape_start(void)
 	return sigaction(SIGBUS, &action, &others) == 0 ? 0 : -errno;
 }
 
-/* 0; -EFAULT: the device does not answer there; -EINVAL: not 1, 2, 4 or 8 bytes. */
-EXPORT int vfiotape_load(uintptr_t address, unsigned int width, uint64_t *value)
-{
-	int result = 0;
+/* --- the accesses: each one instruction, on `data` and never on a copy of what lies beside it ---------------------- */
 
+typedef void (*access_function)(volatile void *at, void *data);
+
+/* Of those that tell no old value `data` stays the operand. */
+#define LOCKED(bits, name, instruction)                                                                                \
+	static void name##bits(volatile void *at, void *data)                                                          \
+	{                                                                                                              \
+		uint##bits##_t value = *(const uint##bits##_t *)data;                                                  \
+                                                                                                                       \
+		__asm__ volatile("lock " instruction " %1, %0"                                                         \
+				 : "+m"(*(volatile uint##bits##_t *)at), "+q"(value)                                   \
+				 :                                                                                     \
+				 : "cc");                                                                              \
+		*(uint##bits##_t *)data = value;                                                                       \
+	}
+
+/* A compare-exchange's `data`: the new value, and in the next eight bytes the value that it is to replace. */
+#define EXPECTED 8
+
+#define GENERAL(bits, suffix)                                                                                          \
+	static void load##bits(volatile void *at, void *data)                                                          \
+	{                                                                                                              \
+		*(uint##bits##_t *)data = *(volatile uint##bits##_t *)at;                                              \
+	}                                                                                                              \
+	static void store##bits(volatile void *at, void *data)                                                         \
+	{                                                                                                              \
+		*(volatile uint##bits##_t *)at = *(const uint##bits##_t *)data;                                        \
+	}                                                                                                              \
+	LOCKED(bits, exchange, "xchg")                                                                                 \
+	LOCKED(bits, add, "xadd")                                                                                      \
+	LOCKED(bits, and, "and")                                                                                       \
+	LOCKED(bits, or, "or")                                                                                         \
+	LOCKED(bits, xor, "xor")                                                                                       \
+	static void negate##bits(volatile void *at, void *data)                                                        \
+	{                                                                                                              \
+		(void)data;                                                                                            \
+		__asm__ volatile("lock neg" suffix " %0" : "+m"(*(volatile uint##bits##_t *)at) : : "cc");             \
+	}                                                                                                              \
+	static void compare_exchange##bits(volatile void *at, void *data)                                              \
+	{                                                                                                              \
+		uint##bits##_t old = *(const uint##bits##_t *)((char *)data + EXPECTED);                               \
+                                                                                                                       \
+		__asm__ volatile("lock cmpxchg %2, %0"                                                                 \
+				 : "+m"(*(volatile uint##bits##_t *)at), "+a"(old)                                     \
+				 : "q"(*(const uint##bits##_t *)data)                                                  \
+				 : "cc");                                                                              \
+		*(uint##bits##_t *)data = old;                                                                         \
+	}
+
+GENERAL(8, "b")
+GENERAL(16, "w")
+GENERAL(32, "l")
+GENERAL(64, "q")
+
+#define VECTOR(bits, move, reg, after)                                                                                 \
+	static void load##bits(volatile void *at, void *data)                                                          \
+	{                                                                                                              \
+		__asm__ volatile(move " (%0), %%" reg "\n\t" move " %%" reg ", (%1)\n\t" after                        \
+				 :                                                                                     \
+				 : "r"(at), "r"(data)                                                                  \
+				 : "xmm0", "memory");                                                                  \
+	}                                                                                                              \
+	static void store##bits(volatile void *at, void *data)                                                         \
+	{                                                                                                              \
+		__asm__ volatile(move " (%1), %%" reg "\n\t" move " %%" reg ", (%0)\n\t" after                        \
+				 :                                                                                     \
+				 : "r"(at), "r"(data)                                                                  \
+				 : "xmm0", "memory");                                                                  \
+	}
+
+VECTOR(128, "movdqu", "xmm0", "")
+VECTOR(256, "vmovdqu", "ymm0", "vzeroupper")
+VECTOR(512, "vmovdqu64", "zmm0", "vzeroupper")
+
+/* `at` is aligned to 64 bytes: the instruction is refused elsewhere. */
+static void store_line(volatile void *at, void *data)
+{
+	__asm__ volatile("movdir64b (%1), %0" : : "r"(at), "r"(data) : "memory");
+}
+
+/* access.ts has the same numbers. */
+enum access_kind { LOAD, STORE, EXCHANGE, COMPARE_EXCHANGE, ADD, AND, OR, XOR, NEGATE, STORE_LINE, KINDS };
+enum feature { ANY, AVX, AVX512F, MOVDIR64B };
+
+#define WIDTHS 7 /* 1 to 64 bytes */
+#define GENERAL_WIDTHS(name) { { name##8, ANY }, { name##16, ANY }, { name##32, ANY }, { name##64, ANY } }
+#define ALL_WIDTHS(name)                                                                                               \
+	{ { name##8, ANY }, { name##16, ANY }, { name##32, ANY }, { name##64, ANY },                                   \
+	  { name##128, ANY }, { name##256, AVX }, { name##512, AVX512F } }
+
+static const struct {
+	access_function make;
+	enum feature needs;
+} accesses[KINDS][WIDTHS] = {
+	[LOAD] = ALL_WIDTHS(load),
+	[STORE] = ALL_WIDTHS(store),
+	[EXCHANGE] = GENERAL_WIDTHS(exchange),
+	[COMPARE_EXCHANGE] = GENERAL_WIDTHS(compare_exchange),
+	[ADD] = GENERAL_WIDTHS(add),
+	[AND] = GENERAL_WIDTHS(and),
+	[OR] = GENERAL_WIDTHS(or),
+	[XOR] = GENERAL_WIDTHS(xor),
+	[NEGATE] = GENERAL_WIDTHS(negate),
+	[STORE_LINE] = { [6] = { store_line, MOVDIR64B } },
+};
+
+static bool has(enum feature feature)
+{
+	uint32_t a, b, c, d;
+
+	switch (feature) {
+	case AVX:
+		return __builtin_cpu_supports("avx");
+	case AVX512F:
+		return __builtin_cpu_supports("avx512f");
+	case MOVDIR64B:
+		return __get_cpuid_count(7, 0, &a, &b, &c, &d) && c & 1u << 28;
+	default:
+		return true;
+	}
+}
+
+/* 0; -EINVAL: there is no such access; -EOPNOTSUPP: this processor has no instruction for it. */
+EXPORT int vfiotape_can(unsigned int kind, unsigned int width)
+{
+	if (kind >= KINDS || width == 0 || width > 64 || width & (width - 1) || !accesses[kind][__builtin_ctz(width)].make)
+		return -EINVAL;
+	return has(accesses[kind][__builtin_ctz(width)].needs) ? 0 : -EOPNOTSUPP;
+}
+
+/*
+ * One access of a kind and width that vfiotape_can() allows. `data` has its width (a compare-exchange's sixteen bytes):
+ * what is stored, or the operand; afterwards what was loaded, or the old value. 0, -EINVAL, or -EFAULT: the device does
+ * not answer there.
+ */
+EXPORT int vfiotape_access(uintptr_t address, unsigned int kind, unsigned int width, void *data)
+{
+	access_function make;
+
+	if (kind >= KINDS || width == 0 || width > 64 || width & (width - 1))
+		return -EINVAL;
+	make = accesses[kind][__builtin_ctz(width)].make;
+	if (!make)
+		return -EINVAL;
 	if (sigsetjmp(refused, 0) != 0)
 		return -EFAULT;
 	accessing = 1;
-	switch (width) {
-	case 1:
-		*value = *(const volatile uint8_t *)address;
-		break;
-	case 2:
-		*value = *(const volatile uint16_t *)address;
-		break;
-	case 4:
-		*value = *(const volatile uint32_t *)address;
-		break;
-	case 8:
-		*value = *(const volatile uint64_t *)address;
-		break;
-	default:
-		result = -EINVAL;
-	}
+	make((volatile void *)address, data);
 	accessing = 0;
-	return result;
+	return 0;
 }
 
-/* As vfiotape_load; of the value the lowest `width` bytes count. */
+/* A store by value, which an FFI passes faster. */
 EXPORT int vfiotape_store(uintptr_t address, unsigned int width, uint64_t value)
 {
-	int result = 0;
-
-	if (sigsetjmp(refused, 0) != 0)
-		return -EFAULT;
-	accessing = 1;
-	switch (width) {
-	case 1:
-		*(volatile uint8_t *)address = (uint8_t)value;
-		break;
-	case 2:
-		*(volatile uint16_t *)address = (uint16_t)value;
-		break;
-	case 4:
-		*(volatile uint32_t *)address = (uint32_t)value;
-		break;
-	case 8:
-		*(volatile uint64_t *)address = value;
-		break;
-	default:
-		result = -EINVAL;
-	}
-	accessing = 0;
-	return result;
+	return width > sizeof(value) ? -EINVAL : vfiotape_access(address, STORE, width, &value);
 }
+
+/* --- pace ---------------------------------------------------------------------------------------------------------- */
 
 static int64_t now(void)
 {

@@ -13,7 +13,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import fc from 'fast-check';
 import { EBADF, ECONNREFUSED, EINVAL, EMSGSIZE, ENOENT, ENOTTY } from '../kernel/errno.js';
+import { updatedValue } from '../replay/locked-instruction.js';
 import { type AccessWidth, NativeAccess } from './access.js';
 import { Libc } from './libc.js';
 import { UnixSockets } from './sockets.js';
@@ -151,6 +153,62 @@ describe('NativeAccess', () => {
     libc.munmap(address, 4096n);
   });
 
+  it('makes wide accesses in one where the processor can, and says so where it can not', () => {
+    const address = libc.allocate(4096n);
+    const bytes = libc.view(address, 256);
+    assert.ok(access.can('load', 16) && access.can('store', 16), 'SSE2 is everywhere');
+    for (const [kind, width] of [
+      ['load', 0],
+      ['load', 3],
+      ['store', 128],
+      ['exchange', 16],
+      ['store-line', 8],
+    ] as const)
+      assert.equal(access.can(kind, width), false, `${kind} ${width}`);
+    for (const width of [16, 32, 64].filter((one) => access.can('load', one))) {
+      bytes.fill(0xee);
+      const data = Uint8Array.from({ length: width }, (_, i) => i + 1);
+      assert.ok(access.storeBytes(address + 67n, data, 'store'));
+      const seen = new Uint8Array(width);
+      assert.ok(access.loadBytes(address + 67n, seen));
+      assert.deepEqual(seen, data);
+      assert.equal(bytes[66], 0xee);
+      assert.equal(bytes[67 + width], 0xee);
+    }
+    if (access.can('store-line', 64)) {
+      assert.ok(access.storeBytes(address + 128n, new Uint8Array(64).fill(7), 'store-line'));
+      assert.deepEqual([bytes[128], bytes[191]], [7, 7]);
+    }
+    libc.munmap(address, 4096n);
+  });
+
+  it('makes each locked instruction of each width, and tells what it found', () => {
+    const address = libc.allocate(4096n);
+    const view = new DataView(libc.view(address, 64).buffer, libc.view(address, 64).byteOffset);
+    const kinds = ['exchange', 'compare-exchange', 'add', 'and', 'or', 'xor', 'negate'] as const;
+    const word = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...kinds),
+        fc.constantFrom<AccessWidth>(1, 2, 4, 8),
+        word,
+        word,
+        fc.boolean(),
+        (kind, width, before, given, equal) => {
+          const cut = (value: bigint): bigint => BigInt.asUintN(8 * width, value);
+          const update = { kind, operand: cut(given), expected: equal ? cut(before) : cut(before ^ 1n) };
+          view.setBigUint64(8, before, true);
+          const old = access.update(address + 8n, width, kind, update.operand, update.expected);
+          const left = view.getBigUint64(8, true);
+          assert.equal(cut(left), updatedValue(update, cut(before), width), kind);
+          assert.equal(left >> BigInt(8 * width), before >> BigInt(8 * width), 'nothing beside it');
+          assert.equal(old, ['and', 'or', 'xor', 'negate'].includes(kind) ? null : cut(before));
+        },
+      ),
+    );
+    libc.munmap(address, 4096n);
+  });
+
   it('answers where there is nothing (SIGBUS), again and again', () => {
     const path = join(scratch, 'short');
     const fd = openSync(path, 'w+');
@@ -160,6 +218,8 @@ describe('NativeAccess', () => {
     for (let n = 0; n < 3; n++) {
       assert.equal(access.load(address, 4), undefined);
       assert.equal(access.store(address, 4, 1n), false);
+      assert.equal(access.update(address, 4, 'exchange', 1n, 0n), undefined);
+      assert.equal(access.loadBytes(address, new Uint8Array(16)), false);
     }
     ftruncateSync(fd, 4096);
     assert.equal(access.load(address, 4), 0n);

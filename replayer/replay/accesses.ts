@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Loads and stores: the bulk of most recordings, so nothing is made for one that is as recorded. */
-import { hex } from '../../abi/text.js';
-import { regionName } from '../../abi/vfio/regions.js';
 import type { DeviceState } from '../../session/device.js';
-import { payloadBytes } from '../../session/payloads.js';
 import { eventOfRow } from '../../session/story/row.js';
 import type { EventBatch } from '../../traces/columns.js';
-import { type Event, EventFlag, EventKind, PayloadRole } from '../../traces/model.js';
-import { littleEndian, littleEndianNumber } from './bytes.js';
+import { EventFlag, EventKind } from '../../traces/model.js';
 import type { ReplayContext } from './context.js';
 import type { OpenDevice } from './counterparts.js';
 import { TABLE_REASON } from './guard.js';
 import { LoadRun } from './polling.js';
+import { SpecialAccesses } from './special-accesses.js';
 import type { AccessWidth } from './target.js';
 
 /** A load that differs is made once more in any case: the device may just have been slower. */
@@ -20,6 +17,7 @@ const WORD = 0x1_0000_0000;
 
 export class Accesses {
   readonly #context: ReplayContext;
+  readonly #special: SpecialAccesses;
   readonly #run = new LoadRun();
   #runDevice: OpenDevice | undefined;
   /** Of the access before: most recordings have one device. */
@@ -29,6 +27,7 @@ export class Accesses {
 
   constructor(context: ReplayContext) {
     this.#context = context;
+    this.#special = new SpecialAccesses(context);
   }
 
   /** Whether it was made. */
@@ -56,23 +55,24 @@ export class Accesses {
       return false;
     }
     if (pace.recorded) pace.waitTicks(batch, row, trace);
-    account.operations++;
-    if (width > 8 || width === 0) {
+    if (!isPlain(batch, row, width)) {
       this.endRun();
-      return this.#wide(eventOfRow(trace, batch, row), device, region, offset);
+      return this.#special.access(eventOfRow(trace, batch, row), device, region, offset, width);
     }
+    account.operations++;
+    const { mapping, start } = device.place(region, offset, width);
     const value = batch.value[row] as bigint;
     if (!loading) {
       this.endRun();
-      if (!this.#store(device, region, offset, width as AccessWidth, value))
-        this.#faulted(object, region, offset);
+      if (!mapping.store(offset - start, width as AccessWidth, value))
+        this.#special.faulted(object, region, offset);
       target.settle();
       return true;
     }
-    const seen = this.#load(device, region, offset, width as AccessWidth);
+    const seen = mapping.load(offset - start, width as AccessWidth);
     if (seen === undefined) {
       this.endRun();
-      this.#faulted(object, region, offset);
+      this.#special.faulted(object, region, offset);
       return true;
     }
     if (this.#state?.registers.isLayout(region, offset) === true)
@@ -110,7 +110,8 @@ export class Accesses {
         return undefined;
       }
       target.settle();
-      return this.#load(device, region, offset, width);
+      const { mapping, start } = device.place(region, offset, width);
+      return mapping.load(offset - start, width);
     });
     if (mismatch === undefined) return;
     compare.value(mismatch.event, object, region, offset, width, mismatch.recorded, mismatch.seen);
@@ -121,55 +122,14 @@ export class Accesses {
     this.#device = this.#context.counterparts.devices.get(object);
     this.#state = this.#context.session.device(object);
   }
+}
 
-  /** Vector and string instructions: eight bytes at a time, or what is left. */
-  #wide(event: Event, device: OpenDevice, region: number, offset: number): boolean {
-    const { account, target, compare } = this.#context;
-    const data = payloadBytes(event, PayloadRole.DATA);
-    if (data === undefined) {
-      account.omit('wide accesses of which the data was not recorded');
-      return false;
-    }
-    const seen = new Uint8Array(data.length);
-    for (let at = 0; at < data.length; ) {
-      const width = data.length - at >= 8 ? 8 : data.length - at >= 4 ? 4 : data.length - at >= 2 ? 2 : 1;
-      const piece = littleEndianNumber(data.subarray(at, at + width));
-      const value =
-        event.kind === EventKind.LOAD
-          ? this.#load(device, region, offset + at, width)
-          : this.#store(device, region, offset + at, width, piece)
-            ? piece
-            : undefined;
-      if (value === undefined) {
-        this.#faulted(event.object, region, offset + at);
-        return true;
-      }
-      seen.set(littleEndian(value, width), at);
-      at += width;
-    }
-    target.settle();
-    if (event.kind === EventKind.LOAD) compare.bytes(event, region, offset, data, seen);
-    return true;
-  }
-
-  #faulted(object: number, region: number, offset: number): void {
-    const { account } = this.#context;
-    const what = `${regionName(region)}+${hex(offset)}`;
-    account.diverge('fault', account.event, object, what, 'an access', 'SIGBUS');
-  }
-
-  #load(device: OpenDevice, region: number, offset: number, width: AccessWidth): bigint | undefined {
-    const held = device.mapping(region, offset);
-    if (held !== undefined) return held.mapping.load(offset - held.start, width);
-    const bytes = new Uint8Array(width);
-    const at = device.offset(region) + BigInt(offset);
-    return this.#context.target.pread(device.fd, bytes, at) === width ? littleEndianNumber(bytes) : undefined;
-  }
-
-  #store(device: OpenDevice, region: number, offset: number, width: AccessWidth, value: bigint): boolean {
-    const held = device.mapping(region, offset);
-    if (held !== undefined) return held.mapping.store(offset - held.start, width, value);
-    const at = device.offset(region) + BigInt(offset);
-    return this.#context.target.pwrite(device.fd, littleEndian(value, width), at) === width;
-  }
+/** A load or store of at most eight bytes that was done and is known. */
+function isPlain(batch: EventBatch, row: number, width: number): boolean {
+  return (
+    (width === 4 || width === 8 || width === 2 || width === 1) &&
+    batch.kind[row] !== EventKind.UPDATE &&
+    ((batch.flags[row] as number) & EventFlag.UNKNOWN) === 0 &&
+    batch.errno[row] === 0
+  );
 }

@@ -6,6 +6,7 @@ import { defaultRegionOffset } from '../../abi/vfio/regions.js';
 import { DmaMaps } from '../../session/dma.js';
 import type { Session } from '../../session/state.js';
 import type { Event } from '../../traces/model.js';
+import { ByDescriptor } from './by-descriptor.js';
 import type { Remapping } from './handling.js';
 import type { Target, TargetEventfd, TargetMapping, TargetMemory } from './target.js';
 
@@ -15,16 +16,23 @@ export interface HeldMapping {
   /** Within the region: from start up to end. */
   readonly start: number;
   readonly end: number;
+  /** As it was asked for. */
+  readonly length: number;
 }
+
+const PAGE = 4096;
 
 export class OpenDevice {
   readonly fd: number;
   readonly isLyon: boolean;
   readonly mappings: HeldMapping[][] = [];
+  readonly #target: Target;
   /** Where the target has each region. */
   readonly #offsets = new Map<number, bigint>();
+  readonly #byDescriptor: HeldMapping[] = [];
 
-  constructor(fd: number, isLyon = false) {
+  constructor(target: Target, fd: number, isLyon = false) {
+    this.#target = target;
     this.fd = fd;
     this.isLyon = isLyon;
   }
@@ -40,21 +48,28 @@ export class OpenDevice {
     );
   }
 
-  addMapping(region: number, held: HeldMapping): void {
+  /** Pages are mapped whole. */
+  addMapping(region: number, mapping: TargetMapping, start: number, length: number): void {
     const mappings = this.mappings[region] ?? [];
-    mappings.push(held);
+    mappings.push({ mapping, start, length, end: Math.ceil((start + length) / PAGE) * PAGE });
     this.mappings[region] = mappings;
   }
 
-  /** The last one that was mapped, where several are. */
-  mapping(region: number, offset: number): HeldMapping | undefined {
+  /** Where an access is made: the last mapping that has all of it, otherwise the descriptor. */
+  place(region: number, offset: number, width: number): HeldMapping {
     const mappings = this.mappings[region];
-    if (mappings === undefined) return undefined;
-    for (let i = mappings.length - 1; i >= 0; i--) {
-      const held = mappings[i] as HeldMapping;
-      if (offset >= held.start && offset < held.end) return held;
+    if (mappings !== undefined) {
+      for (let i = mappings.length - 1; i >= 0; i--) {
+        const held = mappings[i] as HeldMapping;
+        if (offset >= held.start && offset + width <= held.end) return held;
+      }
     }
-    return undefined;
+    const known = this.#byDescriptor[region];
+    if (known !== undefined) return known;
+    const mapping = new ByDescriptor(this.#target, this.fd, () => this.offset(region));
+    const made = { mapping, start: 0, length: 0, end: 0 };
+    this.#byDescriptor[region] = made;
+    return made;
   }
 }
 

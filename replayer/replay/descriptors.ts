@@ -29,7 +29,7 @@ export class Descriptors {
     if (fd < 0 || event.object === 0) return true;
     counterparts.fds.set(event.object, fd);
     if (kinds.isDevice(kind))
-      counterparts.devices.set(event.object, new OpenDevice(fd, kind === kinds.LYON_DEVICE));
+      counterparts.devices.set(event.object, new OpenDevice(target, fd, kind === kinds.LYON_DEVICE));
     return true;
   }
 
@@ -52,7 +52,7 @@ export class Descriptors {
     compare.errno(event, 'VFIO_GROUP_GET_DEVICE_FD', result < 0 ? -result : 0);
     if (result < 0 || object === 0) return true;
     counterparts.fds.set(object, result);
-    counterparts.devices.set(object, new OpenDevice(result));
+    counterparts.devices.set(object, new OpenDevice(target, result));
     return true;
   }
 

@@ -71,8 +71,7 @@ export class Regions {
     const what = `mmap ${regionName(place.index)}+${hex(place.offset)}`;
     if (!compare.errno(event, what, typeof result === 'number' ? -result : 0)) return true;
     if (typeof result === 'number') return true;
-    const [start, length] = [Number(place.offset), Number(event.value)];
-    device.addMapping(place.index, { mapping: result, start, end: start + length });
+    device.addMapping(place.index, result, Number(place.offset), Number(event.value));
     return true;
   }
 
@@ -84,7 +83,7 @@ export class Regions {
     for (const { object, region, offset, start, length } of gone) {
       const mappings = counterparts.devices.get(object)?.mappings[region] ?? [];
       const first = Number(offset);
-      const at = mappings.findIndex((held) => held.start === first && held.end === first + Number(length));
+      const at = mappings.findIndex((held) => held.start === first && held.length === Number(length));
       const held = mappings[at];
       if (held === undefined) continue;
       if (start < event.offset || start + length > event.offset + event.value) {

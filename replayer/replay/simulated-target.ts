@@ -7,6 +7,7 @@ import { type Eventfd, type Memory, OpenFile, type Pages, type Process } from '.
 import { type KernelAbi, parseVariant } from '../kernel/variant.js';
 import { parseDevice } from '../simulator/device-options.js';
 import { PageMemory } from './page-memory.js';
+import { SimulatedMapping } from './simulated-mapping.js';
 import type { Target, TargetEventfd, TargetMapping, TargetMemory } from './target.js';
 
 const FDS_MAX = 65536;
@@ -153,7 +154,9 @@ export class SimulatedTarget implements Target {
 
   mmap(fd: number, offset: bigint, length: bigint, writable: boolean): TargetMapping | number {
     const file = this.#file(fd);
-    return file === undefined ? -EBADF : this.#kernel.mmap(file, { offset, length, shared: true, writable });
+    if (file === undefined) return -EBADF;
+    const mapped = this.#kernel.mmap(file, { offset, length, shared: true, writable });
+    return typeof mapped === 'number' ? mapped : new SimulatedMapping(mapped);
   }
 
   memory(length: bigint): TargetMemory {

@@ -7,11 +7,10 @@ import { UserError } from '../../abi/user-error.js';
 import { CONFIG_REGION, regionName } from '../../abi/vfio/regions.js';
 import type { DeviceState } from '../../session/device.js';
 import { compileFilter, type Filter } from '../../session/filter/compile.js';
-import { littleEndianNumber } from './bytes.js';
 import type { OpenDevice } from './counterparts.js';
 import type { ReplayReport } from './divergence.js';
 import type { Progress, Replay } from './replay.js';
-import type { AccessWidth, Target } from './target.js';
+import type { AccessWidth } from './target.js';
 
 export const STEP_HELP = `  next [N]          the next operation, or N of them (n, or an empty line)
   continue [EXPR]   until something diverges, or an event fits EXPR (c)
@@ -26,14 +25,12 @@ const WIDTHS: ReadonlySet<number> = new Set([1, 2, 4, 8]);
 
 export class Stepper {
   readonly #replay: Replay;
-  readonly #target: Target;
   readonly #running: Generator<Progress, ReplayReport, undefined>;
   #report: ReplayReport | undefined;
 
   /** The replay must be one that narrates. */
-  constructor(replay: Replay, target: Target) {
+  constructor(replay: Replay) {
     this.#replay = replay;
-    this.#target = target;
     this.#running = replay.run();
   }
 
@@ -143,7 +140,8 @@ export class Stepper {
       if (placed === undefined && at === undefined) continue;
       const offset = at === undefined ? (placed?.start ?? 0) : Number(at);
       const width = placed !== undefined && WIDTHS.has(placed.register.width) ? placed.register.width : 4;
-      const value = this.#read(device, region, offset, width as AccessWidth);
+      const { mapping, start } = device.place(region, offset, width);
+      const value = mapping.load(offset - start, width as AccessWidth);
       const place = `${regionName(region)}+${hex(offset)}`;
       if (value === undefined) return `${place}: the device does not answer\n`;
       const text = touchedText(state.lookup(region), offset, width, value);
@@ -152,14 +150,6 @@ export class Stepper {
     throw new UserError(
       `no register is named '${escapeText(argument)}'; write REGION+OFFSET, like BAR0+0x1c`,
     );
-  }
-
-  #read(device: OpenDevice, region: number, offset: number, width: AccessWidth): bigint | undefined {
-    const held = device.mapping(region, offset);
-    if (held !== undefined) return held.mapping.load(offset - held.start, width);
-    const bytes = new Uint8Array(width);
-    const got = this.#target.pread(device.fd, bytes, device.offset(region) + BigInt(offset));
-    return got === width ? littleEndianNumber(bytes) : undefined;
   }
 
   #state(): string {

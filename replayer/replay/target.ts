@@ -3,12 +3,32 @@
  * A machine on which a recorded session is reissued: a simulated one in process, or this one. All calls answer as
  * system calls do: a number, or a negative errno.
  */
-export type AccessWidth = 1 | 2 | 4 | 8;
+import type { AccessWidth, LockedKind } from '../native/access.js';
 
+export type { AccessWidth } from '../native/access.js';
+
+/** A read-modify-write in one: what it leaves depends on what it finds. */
+export interface LockedUpdate {
+  readonly kind: LockedKind;
+  readonly operand: bigint;
+  /** Of a compare-exchange: what it replaces. */
+  readonly expected: bigint;
+}
+
+/** How an access wider than eight bytes was made; `none`: it was not, since it means something as a whole only. */
+export type WideOutcome = 'whole' | 'pieces' | 'none' | 'fault';
+
+/** Registers in the replay's memory, or reached by its descriptor. */
 export interface TargetMapping {
   /** Undefined: SIGBUS. */
   load(offset: number, width: AccessWidth): bigint | undefined;
   store(offset: number, width: AccessWidth, value: bigint): boolean;
+  /** As wide as the bytes are. */
+  loadWide(offset: number, into: Uint8Array): WideOutcome;
+  /** `line`: movdir64b, one write of 64 bytes. */
+  storeWide(offset: number, from: Uint8Array, line: boolean): WideOutcome;
+  /** The value before; null: the target does not tell. */
+  update(offset: number, width: AccessWidth, update: LockedUpdate): bigint | null | undefined;
   unmap(): void;
 }
 

@@ -2,9 +2,8 @@
 /** Accesses of a recording in the pieces in which a device meets them (simulated.c: piece_of, vfio/regions.ts). */
 import { payloadBytes } from '../../../session/payloads.js';
 import { type Event, EventKind, PayloadRole } from '../../../traces/model.js';
+import { processorPiece } from '../../kernel/pci/bar-access.js';
 import type { Width } from '../device.js';
-
-const WIDEST = 8;
 
 export interface Piece {
   readonly offset: number;
@@ -56,9 +55,8 @@ export function accessPieces(offset: number, bytes: Uint8Array): readonly Piece[
   const pieces: Piece[] = [];
   for (let at = 0; at < bytes.length; ) {
     const from = offset + at;
-    let width: number = WIDEST;
-    while (width > bytes.length - at || width > 8 - (from & 7)) width /= 2;
-    if (from % width === 0) pieces.push(piece(bytes, offset, at, width as Width));
+    const width = processorPiece(from, bytes.length - at);
+    if (from % width === 0) pieces.push(piece(bytes, offset, at, width));
     else for (let i = 0; i < width; i++) pieces.push(piece(bytes, offset, at + i, 1));
     at += width;
   }

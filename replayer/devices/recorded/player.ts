@@ -9,23 +9,20 @@ import { littleEndian } from './accesses.js';
 import type { Departure, DepartureKind, DriverSite } from './departure.js';
 import { RecordedMemory } from './memory.js';
 import type {
-  AccessStep,
   ConfigStep,
   DmaStep,
   InterruptStep,
   IrqStep,
   MapStep,
+  ReadStep,
   ResetStep,
   Step,
+  WriteStep,
 } from './script.js';
 
 /** What the driver writes: the script goes on with each. */
-type Gate =
-  | (AccessStep & { readonly what: 'write' })
-  | (ConfigStep & { readonly what: 'config-write' })
-  | IrqStep
-  | ResetStep;
-type Answer = (AccessStep & { readonly what: 'read' }) | (ConfigStep & { readonly what: 'config-read' });
+type Gate = WriteStep | (ConfigStep & { readonly what: 'config-write' }) | IrqStep | ResetStep;
+type Answer = ReadStep | (ConfigStep & { readonly what: 'config-read' });
 
 /** Writes of other threads that one may overtake. */
 const OVERTAKEN_MOST = 16;
@@ -122,7 +119,7 @@ export class Player implements DriverWatch {
     );
     // As good as any: what it will be later on.
     const later = this.#ahead.find((step) => step.what === 'read' && keyOf(step) === key) as
-      | AccessStep
+      | ReadStep
       | undefined;
     return later?.value ?? (1n << BigInt(8 * width)) - 1n;
   }
@@ -131,7 +128,9 @@ export class Player implements DriverWatch {
     const masked = this.#options.masked(region, offset, width);
     this.#gate(
       `${region}+${offset}/${width}`,
-      (step) => step.what === 'write' && this.#sameNumber(step.value & ~masked, value & ~masked, width),
+      (step) =>
+        step.what === 'write' &&
+        (step.value === undefined || this.#sameNumber(step.value & ~masked, value & ~masked, width)),
       () => `store ${this.#options.text(region, offset, width, value)}`,
     );
   }

@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { packageRoot } from '../../../abi/package-root.js';
 import { UserError } from '../../../abi/user-error.js';
 import { RecordedSession } from '../../../session/fixtures.js';
+import { EventFlag, EventKind } from '../../../traces/model.js';
 import { openTrace, type Trace } from '../../../traces/reader.js';
 import type { DmaWindow, Host } from '../device.js';
 import { ConfigSpace } from '../pci/config-space.js';
@@ -70,7 +71,7 @@ function drive(trace: Trace, objects: ReadonlySet<number>): number {
   let departed = 0;
   for (const step of readScript(trace, { objects, isTable: () => false })) {
     if (step.what === 'read') device.read(step.region, step.offset, step.width);
-    if (step.what === 'write') device.write(step.region, step.offset, step.width, step.value);
+    if (step.what === 'write') device.write(step.region, step.offset, step.width, step.value ?? 0n);
     if (step.what === 'config-read') device.driver.configRead(step.offset, step.bytes.slice());
     if (step.what === 'config-write') device.driver.configWrite(step.offset, step.bytes);
     if (step.what === 'irqs') device.driver.setIrqs(step.request);
@@ -128,6 +129,29 @@ test('nonsense of a hostile trace is no step, and no crash', async () => {
   const [objects] = recordedDevices(trace).values();
   assert.ok(objects !== undefined);
   assert.equal(drive(trace, objects), 0);
+});
+
+test('what the recorder did not see of a store is not held against a driver', async () => {
+  const s = new RecordedSession();
+  const { device } = s.openNvme();
+  const unseen = { object: device.object, flags: EventFlag.UNKNOWN };
+  s.store(device, 0, 0x24, 4, 1).load(device, 0, 0x24, 4, 1);
+  s.event({ ...unseen, kind: EventKind.STORE, op: 64 << 8, offset: 0x1000n });
+  s.event({ ...unseen, kind: EventKind.UPDATE, op: 4 << 8, offset: 0x24n, value: 5n });
+  s.event({ ...unseen, kind: EventKind.LOAD, op: 4 << 8, offset: 0x28n });
+  s.store(device, 0, 0x14, 4, 2);
+  const trace = await s.trace();
+  const [objects] = recordedDevices(trace).values();
+  assert.ok(objects !== undefined);
+  const played = new RecordedDevice(trace, { objects, stops: false, onDeparture: () => undefined });
+  played.attach(host);
+  played.write(0, 0x24, 4, 1n);
+  assert.equal(played.read(0, 0x24, 4), 1n);
+  for (let at = 0; at < 64; at += 8) played.write(0, 0x1000 + at, 8, 0x1234n);
+  assert.equal(played.read(0, 0x24, 4), 1n, 'the last value');
+  played.write(0, 0x24, 4, 6n);
+  played.write(0, 0x14, 4, 2n);
+  assert.deepEqual(played.finish().departures, []);
 });
 
 test('accesses are cut as the device meets them', () => {

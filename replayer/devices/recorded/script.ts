@@ -23,13 +23,18 @@ interface At {
   readonly time: number;
 }
 
-export type AccessStep = At & {
-  readonly what: 'read' | 'write';
+interface AccessPlace {
   readonly region: number;
   readonly offset: number;
   readonly width: Width;
-  readonly value: bigint;
-};
+}
+export type ReadStep = At & AccessPlace & { readonly what: 'read'; readonly value: bigint };
+export type WriteStep = At &
+  AccessPlace & {
+    readonly what: 'write';
+    /** Undefined: the recorder did not see it. */
+    readonly value: bigint | undefined;
+  };
 export type ConfigStep = At & {
   readonly what: 'config-read' | 'config-write';
   readonly offset: number;
@@ -57,7 +62,15 @@ export type MapStep = At & {
   readonly iova: bigint;
   readonly size: bigint;
 };
-export type Step = AccessStep | ConfigStep | IrqStep | ResetStep | DmaStep | InterruptStep | MapStep;
+export type Step =
+  | ReadStep
+  | WriteStep
+  | ConfigStep
+  | IrqStep
+  | ResetStep
+  | DmaStep
+  | InterruptStep
+  | MapStep;
 
 const { INTX } = IRQ_INDEXES.values;
 const DMA_WRITE = 1;
@@ -156,33 +169,50 @@ class ScriptReader {
     const region = event.op & 0xff;
     const offset = Number(event.offset);
     if (region > ROM_REGION || event.offset > 2n ** 48n || event.errno !== 0) return [];
-    const isStore = event.kind === EventKind.STORE;
-    if ((event.flags & (EventFlag.INTENT | EventFlag.UNKNOWN)) !== 0 && !isStore) return [];
-    const bytes = bytesMoved(event);
-    const steps: Step[] = [];
-    if (event.kind === EventKind.UPDATE) {
-      const before = { ...event, value: event.result };
-      steps.push(...this.#pieces(event, 'read', region, accessPieces(offset, bytesMoved(before))));
-    }
-    const what = event.kind === EventKind.LOAD ? 'read' : 'write';
-    return [...steps, ...this.#pieces(event, what, region, accessPieces(offset, bytes))];
+    const { kind, flags } = event;
+    const unknown = (flags & EventFlag.UNKNOWN) !== 0;
+    if (kind !== EventKind.STORE && (flags & EventFlag.INTENT) !== 0) return [];
+    const bytes = unknown ? new Uint8Array((event.op >>> 8) & 0xff) : bytesMoved(event);
+    const pieces = accessPieces(offset, bytes);
+    if (kind === EventKind.LOAD) return unknown ? [] : this.#reads(event, region, pieces);
+    const writes = this.#writes(event, region, pieces, unknown);
+    if (kind === EventKind.STORE || unknown) return writes;
+    const before = bytesMoved({ ...event, value: event.result });
+    return [...this.#reads(event, region, accessPieces(offset, before)), ...writes];
   }
 
   #transfer(event: Event): readonly Step[] {
     const place = this.#session.device(event.object)?.locate(event.offset);
     const bytes = bytesMoved(event);
     if (place === undefined || bytes.length === 0 || place.offset > 2n ** 48n) return [];
-    const what = event.kind === EventKind.READ ? 'read' : 'write';
+    const reading = event.kind === EventKind.READ;
     const offset = Number(place.offset);
-    if (place.index === CONFIG_REGION) return [{ what: `config-${what}`, ...at(event), offset, bytes }];
+    if (place.index === CONFIG_REGION)
+      return [{ what: reading ? 'config-read' : 'config-write', ...at(event), offset, bytes }];
     if (place.index >= ROM_REGION) return [];
-    return this.#pieces(event, what, place.index, transferPieces(offset, bytes));
+    const pieces = transferPieces(offset, bytes);
+    return reading
+      ? this.#reads(event, place.index, pieces)
+      : this.#writes(event, place.index, pieces, false);
   }
 
-  #pieces(event: Event, what: 'read' | 'write', region: number, pieces: readonly Piece[]): readonly Step[] {
-    return pieces
-      .filter(({ offset }) => !this.#options.isTable(region, offset))
-      .map((piece) => ({ what, ...at(event), region, ...piece }));
+  #reads(event: Event, region: number, pieces: readonly Piece[]): readonly ReadStep[] {
+    return this.#devices(region, pieces).map((piece) => ({ what: 'read', ...at(event), region, ...piece }));
+  }
+
+  #writes(event: Event, region: number, pieces: readonly Piece[], unknown: boolean): readonly WriteStep[] {
+    return this.#devices(region, pieces).map(({ offset, width, value }) => ({
+      what: 'write',
+      ...at(event),
+      region,
+      offset,
+      width,
+      value: unknown ? undefined : value,
+    }));
+  }
+
+  #devices(region: number, pieces: readonly Piece[]): readonly Piece[] {
+    return pieces.filter(({ offset }) => !this.#options.isTable(region, offset));
   }
 
   #dma(event: Event): Step {

@@ -10,6 +10,14 @@ export function pieceWidth(at: number, count: number, widest: Width): Width {
   return count >= 2 && at % 2 === 0 ? 2 : 1;
 }
 
+/** As many bytes as one access of a processor makes: 1, 2, 4 or 8, not across 8 (simulated.c: piece_of). */
+export function processorPiece(at: number, count: number): Width {
+  let width: Width = 8;
+  const most = Math.min(count, 8 - (at % 8));
+  while (width > most) width = (width / 2) as Width;
+  return width;
+}
+
 /** One piece between a BAR and bytes[done]. */
 export function transferPiece(
   fn: PciFunction,
