@@ -58,7 +58,7 @@ function block(
 }
 
 /** Today's driver is not that of the recording: its files are named by themselves. */
-function siteText({ path, offset }: DriverSite, symbols: readonly string[] | undefined): string {
+function siteText({ path, offset, isCall }: DriverSite, symbols: readonly string[] | undefined): string {
   const one = { id: 1, process: 1 };
   const module = { ...one, start: 0n, end: 0n, fileOffset: 0n, path, buildId: readBuildId(path) };
   const definitions = {
@@ -67,7 +67,9 @@ function siteText({ path, offset }: DriverSite, symbols: readonly string[] | und
   };
   const callSites = new CallSites(definitions, symbols);
   try {
-    return new SiteNames(definitions, callSites).name(1, EventKind.LOAD) ?? 'not known';
+    return (
+      new SiteNames(definitions, callSites).name(1, isCall ? EventKind.IOCTL : EventKind.LOAD) ?? 'not known'
+    );
   } finally {
     callSites.close();
   }

@@ -28,7 +28,7 @@
 
 #include <stdint.h>
 
-#define VFIOTAPE_SIM_VERSION 1u
+#define VFIOTAPE_SIM_VERSION 2u
 #define VFIOTAPE_SIM_DIRECTORY_MAX 96u
 #define VFIOTAPE_SIM_VARIABLE "VFIOTAPE_SIM"
 #define VFIOTAPE_SIM_SOCKET "/socket"
@@ -74,6 +74,7 @@ struct vfiotape_sim_request {
 	uint64_t b;
 	uint64_t c;
 	uint64_t d;
+	uint64_t site;    /* in the driver: LOAD and STORE: the instruction; ioctl, read and write: where the call returns to; 0: not known */
 };
 
 struct vfiotape_sim_reply {
@@ -121,9 +122,8 @@ enum vfiotape_sim_type {
 	/* What was mapped at a..a+b is at c..c+b now, what was mapped there is gone. The ids stay. file: 0 */
 	VFIOTAPE_SIM_MOVED = 13,  /* address      length           new address  0               -            0 */
 	/* Offsets count from the mapping's first byte as it was made, whatever was unmapped or moved since. No access crosses 8 bytes. */
-	/* The site is the instruction's address, 0 when it is not known. */
-	VFIOTAPE_SIM_LOAD = 14,   /* offset       width 1 2 4 8    0            site            -            0 or -EFAULT (the driver's SIGBUS); a value */
-	VFIOTAPE_SIM_STORE = 15,  /* offset       width            value        site            -            0 or -EFAULT */
+	VFIOTAPE_SIM_LOAD = 14,   /* offset       width 1 2 4 8    0            0               -            0 or -EFAULT (the driver's SIGBUS); a value */
+	VFIOTAPE_SIM_STORE = 15,  /* offset       width            value        0               -            0 or -EFAULT */
 	VFIOTAPE_SIM_CLOSED = 16, /* 0            0                0            0               -            0. A descriptor of a VFIO file was closed, perhaps the last. file: its inode, or 0 for several */
 	/*
 	 * A child with a copy of this process's memory: its mappings and its duplicates of interrupts' eventfds are in

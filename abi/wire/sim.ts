@@ -5,7 +5,7 @@
  * message is explained. sim.test.ts compiles the header and compares every size, offset, number and name with these.
  */
 
-export const SIM_VERSION = 1;
+export const SIM_VERSION = 2;
 /** Bytes of the directory's name: the socket in it has to fit into sun_path. */
 export const SIM_DIRECTORY_MAX = 96;
 export const SIM_VARIABLE = 'VFIOTAPE_SIM';
@@ -56,8 +56,9 @@ export const SimRequestField = {
   b: 32,
   c: 40,
   d: 48,
+  site: 56,
 } as const;
-export const SIM_REQUEST_BYTES = 56;
+export const SIM_REQUEST_BYTES = 64;
 
 /** Byte offsets in struct vfiotape_sim_reply. */
 export const SimReplyField = { length: 0, type: 4, result: 8, a: 16, b: 24 } as const;

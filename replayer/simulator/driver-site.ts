@@ -5,8 +5,15 @@ import type { DriverSite } from '../devices/recorded/departure.js';
 /** start-end perms offset dev inode path */
 const LINE = /^([0-9a-f]+)-([0-9a-f]+) \S+ ([0-9a-f]+) \S+ \d+ +(\/.*)$/;
 
+export interface CodeAddress {
+  readonly pid: number;
+  readonly address: bigint;
+  /** It is where a call returns to; otherwise the instruction itself. */
+  readonly isCall: boolean;
+}
+
 /** The file that is mapped at an address of a process, and the place in it; undefined where there is none. */
-export function placeInFile(pid: number, address: bigint): DriverSite | undefined {
+export function placeInFile({ pid, address, isCall }: CodeAddress): DriverSite | undefined {
   let maps: string;
   try {
     maps = readFileSync(`/proc/${pid}/maps`, 'utf8');
@@ -22,7 +29,7 @@ export function placeInFile(pid: number, address: bigint): DriverSite | undefine
       bigint,
     ];
     if (address < start || address >= end) continue;
-    return { path: found[4] as string, offset: address - start + offset };
+    return { path: found[4] as string, offset: address - start + offset, isCall };
   }
   return undefined;
 }

@@ -16,6 +16,7 @@ const request = fc.record({
   b: u64,
   c: u64,
   d: u64,
+  site: u64,
   payload: fc.uint8Array({ maxLength: 300 }),
 });
 

@@ -18,6 +18,7 @@ export interface Request {
   readonly b: bigint;
   readonly c: bigint;
   readonly d: bigint;
+  readonly site: bigint;
   readonly payload: Uint8Array;
 }
 
@@ -49,6 +50,7 @@ export class FrameReader {
       b: bytes.readBigUInt64LE(SimRequestField.b),
       c: bytes.readBigUInt64LE(SimRequestField.c),
       d: bytes.readBigUInt64LE(SimRequestField.d),
+      site: bytes.readBigUInt64LE(SimRequestField.site),
       payload: length === 0 ? NOTHING : bytes.subarray(SIM_REQUEST_BYTES, end),
     };
   }

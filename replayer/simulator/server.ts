@@ -5,6 +5,7 @@ import { SIM_DATA_MAX, SIM_SERVICE_BYTES, SIM_VERSION, SimType } from '../../abi
 import { EBADF, EFAULT, EIO, EPERM, EPROTO } from '../kernel/errno.js';
 import type { SimulatedKernel } from '../kernel/kernel.js';
 import type { Mapping } from '../kernel/process.js';
+import type { CodeAddress } from './driver-site.js';
 import { encodeCopies, encodeReply, FrameReader, type Reply, type Request } from './frames.js';
 import { OpenFiles } from './open-files.js';
 import { CallMemory } from './process-memory.js';
@@ -45,8 +46,7 @@ export class SimulatorServer {
   readonly #sockets = new Map<bigint, Connection>();
   readonly #server: Server;
   #held = false;
-  /** The instruction that makes the access which is being answered. */
-  #site: { readonly pid: number; readonly address: bigint } | undefined;
+  #asking: Request | undefined;
   #lastMapping = 0;
 
   /** `afterChange` is called before a driver hears of a call that may have changed what sysfs shows. */
@@ -78,9 +78,12 @@ export class SimulatorServer {
     for (const { socket } of this.#connections) socket.destroy();
   }
 
-  /** Where the driver is while a load or store of its is answered. */
-  get site(): { readonly pid: number; readonly address: bigint } | undefined {
-    return this.#site;
+  /** Where the driver is while a call or access of its is answered. */
+  get site(): CodeAddress | undefined {
+    const { pid = 0, site = 0n, type } = this.#asking ?? {};
+    return site === 0n
+      ? undefined
+      : { pid, address: site, isCall: type !== SimType.LOAD && type !== SimType.STORE };
   }
 
   /** From now on nobody is answered: a driver stands where it is. */
@@ -147,14 +150,20 @@ export class SimulatorServer {
       connection.socket.destroy();
       return;
     }
-    if (request.type === SimType.IOCTL) this.#ioctl(connection, connection.process, request);
+    this.#asking = request;
+    try {
+      this.#ask(connection, connection.process, request);
+    } finally {
+      this.#asking = undefined;
+    }
+  }
+
+  #ask(connection: Connection, process: RemoteProcess, request: Request): void {
+    if (request.type === SimType.IOCTL) this.#ioctl(connection, process, request);
     else if (request.type === SimType.CLOSED)
       afterTurn(() => this.#reply(connection, request, { result: 0 }));
     else {
-      const isAccess = request.type === SimType.LOAD || request.type === SimType.STORE;
-      this.#site = isAccess && request.d !== 0n ? { pid: request.pid, address: request.d } : undefined;
-      const reply = this.#answer(connection.process, request);
-      this.#site = undefined;
+      const reply = this.#answer(process, request);
       if (reply === undefined) connection.socket.destroy();
       else this.#reply(connection, request, reply);
     }

@@ -29,7 +29,7 @@ tell({ what: 'ready' });
 async function build(): Promise<SimulatedKernel> {
   const options: PlayOptions = {
     stops: play.stops,
-    site: () => (server.site === undefined ? undefined : placeInFile(server.site.pid, server.site.address)),
+    site: () => (server.site === undefined ? undefined : placeInFile(server.site)),
     onDeparture() {
       if (!play.stops) return;
       server.hold();

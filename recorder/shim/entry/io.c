@@ -118,8 +118,8 @@ static uint64_t position_of(union object_entry entry, int fd)
 	return raw_failed(position) ? 0 : (uint64_t)position;
 }
 
-#define SIM_READ sim_read(fd, buffer, count, SIM_POSITION)
-#define SIM_WRITE sim_write(fd, buffer, count, SIM_POSITION)
+#define SIM_READ sim_read(fd, buffer, count, SIM_POSITION, how.site)
+#define SIM_WRITE sim_write(fd, buffer, count, SIM_POSITION, how.site)
 
 ssize_t recorded_read(union object_entry entry, int fd, void *buffer, size_t count, struct call_origin how)
 {
@@ -150,8 +150,8 @@ ssize_t recorded_write(union object_entry entry, int fd, const void *buffer, siz
 }
 
 /* A negative offset is EINVAL before the file is asked. */
-#define SIM_PREAD (offset < 0 ? -EINVAL : sim_read(fd, buffer, count, offset))
-#define SIM_PWRITE (offset < 0 ? -EINVAL : sim_write(fd, buffer, count, offset))
+#define SIM_PREAD (offset < 0 ? -EINVAL : sim_read(fd, buffer, count, offset, how.site))
+#define SIM_PWRITE (offset < 0 ? -EINVAL : sim_write(fd, buffer, count, offset, how.site))
 
 ssize_t recorded_pread(union object_entry entry, int fd, void *buffer, size_t count, off64_t offset,
 		       struct call_origin how)
@@ -342,7 +342,7 @@ static size_t vector_length(const struct iovec *pieces, int count, ssize_t resul
                                                                                                                        \
 		if (unlikely(entry.fd.flags & OBJECT_SIMULATED))                                                       \
 			result = LIBC_RESULT(sim_vector(fd, pieces, count, offset, flags,                             \
-							op_kind == VFIOTAPE_WRITE));                                  \
+							op_kind == VFIOTAPE_WRITE, (how).site));                      \
 		else if (flags)                                                                                        \
 			result = IS_RAW(how) ? LIBC_RESULT(raw6(flagged_nr, fd, (long)where, count,                   \
 								offset == AT_POSITION ? -1 : (long)offset, 0,         \

@@ -19,7 +19,8 @@ ALWAYS_INLINE int perform(union object_entry entry, int fd, unsigned long reques
 		return PERFORM(how, ioctl, SYS_ioctl, fd, request, argument);
 	return (int)LIBC_RESULT(standin_ioctl(fd, entry.fd.kind, request, argument));
 #else
-	return PERFORM_ON(entry, how, sim_ioctl(entry, fd, request, argument), ioctl, SYS_ioctl, fd, request, argument);
+	return PERFORM_ON(entry, how, sim_ioctl(entry, fd, request, argument, how.site), ioctl, SYS_ioctl, fd, request,
+			  argument);
 #endif
 }
 

@@ -104,7 +104,7 @@ static void settle_spare(const struct sim_call *call, long spare, bool answered)
 		object_add((int)spare, (enum vfiotape_object_kind)call->reply.b);
 }
 
-long sim_ioctl(union object_entry entry, int fd, unsigned long request, unsigned long argument)
+long sim_ioctl(union object_entry entry, int fd, unsigned long request, unsigned long argument, uint64_t site)
 {
 	unsigned char bytes[VFIOTAPE_SIM_ARGUMENT_MAX];
 	size_t length = argument < 4096 ? 0 : fault_safe_copy(bytes, argument, sizeof(bytes));
@@ -129,6 +129,7 @@ long sim_ioctl(union object_entry entry, int fd, unsigned long request, unsigned
 	call.request.b = argument;
 	call.request.c = (uint64_t)spare;
 	call.request.d = spare < 0 ? 0 : sim_inode((int)spare);
+	call.request.site = site;
 	result = sim_ask(&call, bytes, length);
 	copied = take_copies(&call);
 	settle_spare(&call, spare, call.fd >= 0 || copied == -EFAULT);
@@ -138,7 +139,7 @@ long sim_ioctl(union object_entry entry, int fd, unsigned long request, unsigned
 	return copied < 0 ? copied : result;
 }
 
-long sim_read(int fd, void *buffer, size_t count, int64_t offset)
+long sim_read(int fd, void *buffer, size_t count, int64_t offset, uint64_t site)
 {
 	struct sim_call call;
 	long result, taken;
@@ -146,6 +147,7 @@ long sim_read(int fd, void *buffer, size_t count, int64_t offset)
 	sim_begin(&call, offset == SIM_POSITION ? VFIOTAPE_SIM_READ : VFIOTAPE_SIM_PREAD, sim_inode(fd));
 	call.request.a = offset == SIM_POSITION ? 0 : (uint64_t)offset;
 	call.request.b = count < VFIOTAPE_SIM_DATA_MAX ? count : VFIOTAPE_SIM_DATA_MAX;
+	call.request.site = site;
 	result = sim_ask(&call, NULL, 0);
 	if (result > 0 && (size_t)result <= call.request.b) {
 		taken = sim_take(&call, (uint64_t)buffer, (size_t)result);
@@ -155,7 +157,7 @@ long sim_read(int fd, void *buffer, size_t count, int64_t offset)
 	return result;
 }
 
-long sim_write(int fd, const void *buffer, size_t count, int64_t offset)
+long sim_write(int fd, const void *buffer, size_t count, int64_t offset, uint64_t site)
 {
 	unsigned char small[SMALL_DATA], *bytes = small;
 	struct sim_call call;
@@ -172,6 +174,7 @@ long sim_write(int fd, const void *buffer, size_t count, int64_t offset)
 	sim_begin(&call, offset == SIM_POSITION ? VFIOTAPE_SIM_WRITE : VFIOTAPE_SIM_PWRITE, sim_inode(fd));
 	call.request.a = offset == SIM_POSITION ? 0 : (uint64_t)offset;
 	call.request.b = count;
+	call.request.site = site;
 	result = sim_ask(&call, bytes, length);
 	sim_end(&call);
 	if (bytes != small)
@@ -180,7 +183,7 @@ long sim_write(int fd, const void *buffer, size_t count, int64_t offset)
 }
 
 /* As do_loop_readv_writev does it for files that know no vectors: piece by piece, until one is cut short. */
-long sim_vector(int fd, const struct iovec *pieces, long count, int64_t offset, int flags, bool writing)
+long sim_vector(int fd, const struct iovec *pieces, long count, int64_t offset, int flags, bool writing, uint64_t site)
 {
 	long total = 0;
 
@@ -198,8 +201,8 @@ long sim_vector(int fd, const struct iovec *pieces, long count, int64_t offset, 
 			return total ? total : -EFAULT;
 		if (!piece.iov_len)
 			continue;
-		done = writing ? sim_write(fd, piece.iov_base, piece.iov_len, offset) :
-				 sim_read(fd, piece.iov_base, piece.iov_len, offset);
+		done = writing ? sim_write(fd, piece.iov_base, piece.iov_len, offset, site) :
+				 sim_read(fd, piece.iov_base, piece.iov_len, offset, site);
 		if (done < 0)
 			return total ? total : done;
 		total += done;
@@ -262,7 +265,7 @@ bool sim_load(uint64_t mapping, uint64_t offset, unsigned int width, uint64_t si
 	sim_begin(&call, VFIOTAPE_SIM_LOAD, mapping);
 	call.request.a = offset;
 	call.request.b = width;
-	call.request.d = site;
+	call.request.site = site;
 	result = sim_ask(&call, NULL, 0);
 	*value = result < 0 ? ~0ull : call.reply.a;
 	sim_end(&call);
@@ -278,7 +281,7 @@ bool sim_store(uint64_t mapping, uint64_t offset, unsigned int width, uint64_t s
 	call.request.a = offset;
 	call.request.b = width;
 	call.request.c = value;
-	call.request.d = site;
+	call.request.site = site;
 	result = sim_ask(&call, NULL, 0);
 	sim_end(&call);
 	return result != -EFAULT;

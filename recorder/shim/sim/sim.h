@@ -40,11 +40,12 @@ uint64_t sim_inode(int fd);
 /* fstat of a simulated file: the character device, or the anonymous file, that it would be. */
 void sim_fstat(int fd, uint32_t *mode, uint64_t *device);
 
-long sim_ioctl(union object_entry entry, int fd, unsigned long request, unsigned long argument);
+/* `site`: where the driver's call returns to. */
+long sim_ioctl(union object_entry entry, int fd, unsigned long request, unsigned long argument, uint64_t site);
 #define SIM_POSITION INT64_MIN /* read and write, not pread and pwrite */
-long sim_read(int fd, void *buffer, size_t count, int64_t offset);
-long sim_write(int fd, const void *buffer, size_t count, int64_t offset);
-long sim_vector(int fd, const struct iovec *pieces, long count, int64_t offset, int flags, bool writing);
+long sim_read(int fd, void *buffer, size_t count, int64_t offset, uint64_t site);
+long sim_write(int fd, const void *buffer, size_t count, int64_t offset, uint64_t site);
+long sim_vector(int fd, const struct iovec *pieces, long count, int64_t offset, int flags, bool writing, uint64_t site);
 
 /* --- memory --------------------------------------------------------------------------------------------------------- */
 

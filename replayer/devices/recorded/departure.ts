@@ -17,10 +17,12 @@ export type DepartureKind =
   /** The driver ended before it. */
   | 'missing';
 
-/** An instruction of the driver's, by its place in a file. */
+/** Where the driver is, by its place in a file. */
 export interface DriverSite {
   readonly path: string;
   readonly offset: bigint;
+  /** It is where a call returns to; otherwise the instruction of a load or store. */
+  readonly isCall: boolean;
 }
 
 export interface Departure {
@@ -30,7 +32,7 @@ export interface Departure {
   readonly event: number | undefined;
   /** What came, or what is otherwise. */
   readonly got: string;
-  /** Where the driver did it, as far as that is known: of loads and stores. */
+  /** Where the driver did it, as far as that is known. */
   readonly site?: DriverSite;
 }
 

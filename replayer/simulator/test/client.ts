@@ -26,6 +26,7 @@ export interface RequestFields {
   readonly b?: bigint;
   readonly c?: bigint;
   readonly d?: bigint;
+  readonly site?: bigint;
   /** Of the payload, when it is to be a lie. */
   readonly length?: number;
   readonly payload?: Uint8Array;
@@ -46,7 +47,17 @@ export interface ServiceMessage {
 }
 
 export function encodeRequest(fields: RequestFields): Buffer {
-  const { type, version = 0, pid = process.pid, file = 0n, a = 0n, b = 0n, c = 0n, d = 0n } = fields;
+  const {
+    type,
+    version = 0,
+    pid = process.pid,
+    file = 0n,
+    a = 0n,
+    b = 0n,
+    c = 0n,
+    d = 0n,
+    site = 0n,
+  } = fields;
   const payload = fields.payload ?? new Uint8Array();
   const bytes = Buffer.alloc(SIM_REQUEST_BYTES + payload.length);
   bytes.writeUInt32LE(fields.length ?? payload.length, SimRequestField.length);
@@ -59,6 +70,7 @@ export function encodeRequest(fields: RequestFields): Buffer {
   bytes.writeBigUInt64LE(BigInt.asUintN(64, b), SimRequestField.b);
   bytes.writeBigUInt64LE(BigInt.asUintN(64, c), SimRequestField.c);
   bytes.writeBigUInt64LE(BigInt.asUintN(64, d), SimRequestField.d);
+  bytes.writeBigUInt64LE(BigInt.asUintN(64, site), SimRequestField.site);
   bytes.set(payload, SIM_REQUEST_BYTES);
   return bytes;
 }
