@@ -237,7 +237,7 @@ export const drivers: readonly Driver[] = [
   testpmd('e1000e-no-huge', 'e1000e', ['--no-huge', '-m', '64'], 0),
   forwarding('forward'),
   exampleNvme('nvme', 'stock', []),
-  edu('cdev', 'vfio', ['--cdev']),
+  { ...edu('cdev', 'vfio', ['--cdev']), replay: [] },
   nestedKvm('nested-kvm'),
   refused,
 ];

@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { packageRoot } from '../../abi/package-root.js';
 import { compileC, EXAMPLE_VFIO } from '../compile.js';
 import { assembleBootSector } from './boot-sector.js';
+import { CorpusReplays } from './corpus-replays.js';
 import { type Driver, drivers, newerDrivers } from './drivers.js';
 import { traceDevices } from './ground-truth/trace-devices.js';
 import { guestScript } from './guest-script.js';
@@ -97,11 +98,13 @@ async function runGuest(
   console.log(`# guest ${name}, ${kernel.title}: ${list.map((driver) => driver.name).join(', ')}`);
   const tracing = traceDevices(directory);
   const stepping = name === 'stock' ? new Stepping(directory) : undefined;
+  const hasEdu = list.some(({ device }) => device === 'edu');
+  const replays = hasEdu ? await CorpusReplays.make(kernel.name, join(directory, 'out')) : undefined;
   const { trouble, seconds, serialLog, out } = await boot({
     kernel,
     layer,
     devices: [...new Set(list.map(({ device }) => device))],
-    script: guestScript(list) + (stepping?.script ?? ''),
+    script: guestScript(list) + (replays?.script ?? '') + (stepping?.script ?? ''),
     directory,
     bootSector,
     qemu: tracing.qemu,
@@ -117,6 +120,7 @@ async function runGuest(
     tally.check('a page is opened by a protection key for one thread', stepping.trouble(out));
     stepping.remove();
   }
+  replays?.check(out, tally);
   const deviceLog = await tracing.log();
   const results = list.map((driver, index) => examine(out, driver, { log: deviceLog, run: index }));
   for (const { driver, checks } of results) {

@@ -7,10 +7,11 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { EventKind, ObjectKind } from '../../traces/model.js';
+import { EventKind } from '../../traces/model.js';
 import { openTrace } from '../../traces/reader.js';
 import { command, root, scratchDirectory, vfiotape } from '../end-to-end/harness.js';
 import { BDF, buildExample, LIMIT, missing, NAMESPACE } from '../end-to-end/simulated.js';
+import { plantTwenty } from './planted.js';
 import { withChanges } from './with-changes.js';
 
 const scratch = scratchDirectory();
@@ -52,26 +53,7 @@ describe('a recorded replay is the recording', LIMIT, () => {
 
 test('of twenty planted differences twenty are found, and none else', async () => {
   const original = openTrace(readFileSync(join(root, 'traces/corpus/edu/group.vtape')));
-  const EINVAL = 22;
-  let last = '';
-  let planted = 0;
-  const { trace, events } = await withChanges(original, join(scratch, 'planted.vtape'), (batch, row) => {
-    const kind = batch.kind[row] as number;
-    const place = `${kind} ${batch.object[row]} ${batch.op[row]} ${batch.offset[row]}`;
-    // Loads of one register in a row are one.
-    const repeated = kind === EventKind.LOAD && place === last;
-    if (![EventKind.CLOCK, EventKind.WAKE, EventKind.SITE].includes(kind as 3)) last = place;
-    if (planted === 20 || repeated) return false;
-    const objectKind = original.definitions.objects.get(batch.object[row] as number)?.kind;
-    const isDevice = objectKind === ObjectKind.DEVICE;
-    if (kind === EventKind.LOAD || (kind === EventKind.READ && isDevice))
-      batch.value[row] = (batch.value[row] as bigint) ^ 0x40n;
-    else if (kind === EventKind.IOCTL && (isDevice || objectKind === ObjectKind.CONTAINER))
-      batch.errno[row] = EINVAL;
-    else return false;
-    planted++;
-    return true;
-  });
+  const { trace, events } = await plantTwenty(original, join(scratch, 'planted.vtape'));
   assert.equal(events.length, 20);
   const report = JSON.parse(
     vfiotape('replay', '--on', 'sim:edu', '--json', join(scratch, 'planted.vtape')).stdout,
