@@ -25,6 +25,7 @@ const WHAT: Readonly<Record<DepartureKind, string>> = {
   unmapped: 'the device does not find the memory that it found',
   extra: 'after the last that was recorded',
   missing: 'the driver ended before it',
+  waits: 'the driver waits for what was not recorded here',
 };
 
 /** One block for each departure, with the recorded event in full. */

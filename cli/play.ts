@@ -55,7 +55,7 @@ export const verb = defineVerb({
       found.devices.map((device) => ({ trace: path, device })),
       found.variant,
       'modern',
-      { stops: keepGoing !== true, ...(masks !== undefined && { masks }) },
+      { stops: keepGoing === true ? 'exhausted' : 'departed', ...(masks !== undefined && { masks }) },
     );
     let status: number | undefined;
     try {

@@ -34,6 +34,7 @@ function say(line: string): void {
 export interface PlayOptions {
   readonly stops: boolean;
   readonly onDeparture: (departure: Departure) => void;
+  readonly onExhausted?: () => void;
   readonly site?: () => DriverSite | undefined;
   readonly masks?: Masks;
 }
@@ -117,7 +118,7 @@ function recordedDevice(
   trace: Trace,
   text: string,
   wanted: string | undefined,
-  { stops, onDeparture, site, masks }: PlayOptions,
+  { stops, onDeparture, onExhausted, site, masks }: PlayOptions,
 ): { readonly device: RecordedDevice; readonly bdf: string; readonly group: string } {
   const devices = recordedDevices(trace);
   const names = [...devices.keys()].map((name) => escapeText(name)).join(', ');
@@ -133,6 +134,7 @@ function recordedDevice(
     objects,
     stops,
     onDeparture,
+    ...(onExhausted !== undefined && { onExhausted }),
     ...(site !== undefined && { site }),
     ...(masks !== undefined && {
       masked: (region, offset, register) => masks.bits(region, offset, register),

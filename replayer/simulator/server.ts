@@ -86,6 +86,10 @@ export class SimulatorServer {
       : { pid, address: site, isCall: type !== SimType.LOAD && type !== SimType.STORE };
   }
 
+  get isHeld(): boolean {
+    return this.#held;
+  }
+
   /** From now on nobody is answered: a driver stands where it is. */
   hold(): void {
     this.#held = true;

@@ -23,8 +23,11 @@ export interface SimulatorStart {
 
 /** For devices out of a trace. */
 export interface PlaySettings {
-  /** At the first departure from the script the driver is answered no more. */
-  readonly stops: boolean;
+  /**
+   * When the driver is answered no more: at the first departure from the script; when it waits and nothing is left of the
+   * script that it could be given; never.
+   */
+  readonly stops: 'departed' | 'exhausted' | 'never';
   /** As a file of masks has them, with its name. */
   readonly masks?: { readonly text: string; readonly file: string };
 }
@@ -71,7 +74,7 @@ export async function startSimulator(
   devices: readonly DeviceChoice[],
   variant: string,
   abi: KernelAbi = 'modern',
-  play: PlaySettings = { stops: false },
+  play: PlaySettings = { stops: 'never' },
 ): Promise<Simulator> {
   tryOut(devices, variant, abi, play);
   const directory = makeDirectory();

@@ -28,12 +28,13 @@ tell({ what: 'ready' });
 /** A device whose server can't be had is the user's mistake; an error's class does not get through to the other thread. */
 async function build(): Promise<SimulatedKernel> {
   const options: PlayOptions = {
-    stops: play.stops,
+    stops: play.stops === 'departed',
     site: () => (server.site === undefined ? undefined : placeInFile(server.site)),
     onDeparture() {
-      if (!play.stops) return;
-      server.hold();
-      tell({ what: 'departure' });
+      if (play.stops === 'departed') hold();
+    },
+    onExhausted() {
+      if (play.stops === 'exhausted') hold();
     },
     ...(play.masks !== undefined && { masks: parseMasks(play.masks.text, play.masks.file) }),
   };
@@ -50,6 +51,12 @@ async function build(): Promise<SimulatedKernel> {
   }
 }
 
+/** The driver is to be ended. */
+function hold(): void {
+  server.hold();
+  tell({ what: 'departure' });
+}
+
 function devicesPlayed(): readonly RecordedDevice[] {
   return kernel.devices.flatMap(({ core }) => {
     const { device } = core.pci.fn;
@@ -60,12 +67,11 @@ function devicesPlayed(): readonly RecordedDevice[] {
 /** Once the driver has ended: children that it left behind are waited for. */
 function stop(): void {
   const finish = (): void => {
-    const played = devicesPlayed();
-    if (!server.isIdle && !(play.stops && played.some(({ hasDeparted }) => hasDeparted))) {
+    if (!server.isIdle && !server.isHeld) {
       setTimeout(finish, IDLE_POLL_MS);
       return;
     }
-    const plays = played.map((device) => device.finish());
+    const plays = devicesPlayed().map((device) => device.finish());
     server.close();
     for (const { fn } of kernel.functions) fn.device.close?.();
     const report: SimulatorReport = {

@@ -15,7 +15,9 @@ export type DepartureKind =
   /** After the last call or access that was recorded. */
   | 'extra'
   /** The driver ended before it. */
-  | 'missing';
+  | 'missing'
+  /** The driver waits for something, and does not what comes next. */
+  | 'waits';
 
 /** Where the driver is, by its place in a file. */
 export interface DriverSite {

@@ -19,6 +19,7 @@ import type {
   Step,
   WriteStep,
 } from './script.js';
+import { LENIENT, STRICT, StallWatch } from './stall.js';
 
 /** What the driver writes: the script goes on with each. */
 type Gate = WriteStep | (ConfigStep & { readonly what: 'config-write' }) | IrqStep | ResetStep;
@@ -47,6 +48,8 @@ export interface PlayerOptions {
   /** At the first departure the device stops: nothing is done any more. */
   readonly stops: boolean;
   readonly depart: (departure: Departure) => void;
+  /** The driver waits, and there is nothing left that it could be given. */
+  readonly exhausted: () => void;
   /** Where the driver is now. */
   readonly site: () => DriverSite | undefined;
 }
@@ -95,9 +98,21 @@ export class Player implements DriverWatch {
   #idle: NodeJS.Timeout | undefined;
   /** The device wrote memory, and has not interrupted since. */
   #unannounced = false;
+  readonly #stall: StallWatch;
+  /** When the last step was made that the driver had a part in, in the recording's time, ns. */
+  #lastTime = 0;
 
   constructor(options: PlayerOptions) {
     this.#options = options;
+    this.#stall = new StallWatch({
+      limits: options.stops ? STRICT : LENIENT,
+      awaits: () => this.#awaits(),
+      recordedMs: () => {
+        const next = this.#ahead.find(isGate);
+        return next === undefined ? undefined : Math.max(0, next.time - this.#lastTime) / 1e6;
+      },
+      stuck: (got, again) => this.#stuck(got, again),
+    });
   }
 
   attach(host: Host): void {
@@ -111,7 +126,10 @@ export class Player implements DriverWatch {
     const found = this.#answer(key);
     if (found?.what === 'read') return found.value;
     const last = this.#last.get(key);
-    if (typeof last === 'bigint') return last;
+    if (typeof last === 'bigint') {
+      this.#stall.polled(() => `load ${this.#options.text(region, offset, width, last)}`);
+      return last;
+    }
     this.#depart(
       'unknown',
       this.#ahead.find(isGate),
@@ -152,6 +170,9 @@ export class Player implements DriverWatch {
     // Bytes that were read before keep their values; the others are VFIO's own, made of the recorded device.
     const last = this.#last.get(`config+${offset}/${answer.length}`);
     if (last instanceof Uint8Array) answer.set(last);
+    this.#stall.polled(
+      () => `read ${this.#options.text(CONFIG, offset, answer.length, littleEndian(answer.subarray(0, 8)))}`,
+    );
   }
 
   configWrite(offset: number, bytes: Uint8Array): void {
@@ -190,6 +211,7 @@ export class Player implements DriverWatch {
     clearTimeout(this.#timer);
     this.#play();
     clearTimeout(this.#idle);
+    this.#stall.stop();
     if (this.#stopped) return;
     if (this.#waiting !== undefined) this.#memoryDiffers(this.#waiting.step);
     let first: Gate | undefined;
@@ -226,6 +248,8 @@ export class Player implements DriverWatch {
         this.#ahead.splice(i, 1);
         this.#remember(step);
         this.reads++;
+        this.#lastTime = step.time;
+        this.#stall.progress();
         return step;
       }
     }
@@ -241,6 +265,7 @@ export class Player implements DriverWatch {
   #gate(key: string, fits: (step: Gate) => boolean, got: () => string): void {
     this.#play();
     this.#fill();
+    this.#stall.progress();
     // Device steps that are still to come must not keep the driver's own order from being seen.
     const gates = this.#ahead.filter(isGate);
     const [next] = gates;
@@ -267,6 +292,12 @@ export class Player implements DriverWatch {
 
   #pass(gate: Gate): void {
     this.writes++;
+    this.#lastTime = gate.time;
+    this.#leave(gate);
+  }
+
+  /** The script goes on behind it. */
+  #leave(gate: Gate): void {
     // What its thread read before it will not be read any more; it is what was known last.
     const until = this.#ahead.indexOf(gate);
     const passed = this.#ahead
@@ -277,6 +308,23 @@ export class Player implements DriverWatch {
     this.#drop(gate);
     // After the access has been answered: a doorbell does not wait for its command.
     this.#host?.defer(() => this.#play());
+  }
+
+  /** A silent driver that has what it needs to be called. */
+  #awaits(): boolean {
+    const host = this.#host;
+    const isOver = this.#options.stops && !this.#ahead.some(isGate);
+    return host !== undefined && !isOver && (host.messages !== 'none' || host.windows.length > 0);
+  }
+
+  /** What comes after the next recorded write may be what it waits for. */
+  #stuck(got: string, again: boolean): void {
+    this.#fill();
+    const next = this.#ahead.find(isGate);
+    if (!again) this.#depart('waits', next, got);
+    if (this.#stopped) return;
+    if (next === undefined) this.#options.exhausted();
+    else this.#leave(next);
   }
 
   #drop(gate: Gate): void {

@@ -20,6 +20,8 @@ export interface RecordedOptions {
   /** At the first departure nothing is done any more. */
   readonly stops: boolean;
   readonly onDeparture: (departure: Departure) => void;
+  /** The driver waits, and nothing is left of the recording. */
+  readonly onExhausted?: () => void;
   /** Where the driver is now, where that can be told. */
   readonly site?: () => DriverSite | undefined;
   readonly masked?: (region: number, offset: number, register: string | undefined) => bigint;
@@ -33,7 +35,7 @@ export class RecordedDevice implements Device {
   readonly #bdf: string;
 
   /** Keeps the trace open until it is closed. */
-  constructor(trace: Trace, { objects, stops, onDeparture, site, masked }: RecordedOptions) {
+  constructor(trace: Trace, { objects, stops, onDeparture, onExhausted, site, masked }: RecordedOptions) {
     const { definition, pci } = identify(trace, objects);
     this.#trace = trace;
     this.#bdf = definition.bdf;
@@ -58,6 +60,7 @@ export class RecordedDevice implements Device {
       },
       stops,
       depart: onDeparture,
+      exhausted: onExhausted ?? (() => undefined),
       site: site ?? (() => undefined),
     });
     this.driver = this.#player;
@@ -77,10 +80,6 @@ export class RecordedDevice implements Device {
 
   /** What a reset does to registers is in the recording. */
   reset(): void {}
-
-  get hasDeparted(): boolean {
-    return this.#player.departed > 0;
-  }
 
   /** The driver has ended: what is left of the script, and what has come of it. */
   finish(): PlayReport {
