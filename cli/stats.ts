@@ -2,7 +2,7 @@
 import { statistics } from '../analyzer/performance/statistics.js';
 import { statisticsText } from '../analyzer/performance/text.js';
 import { ExitStatus } from './exit-status.js';
-import { reportDamages, withTrace } from './input.js';
+import { reportDamages, withWholeTrace } from './input.js';
 import { print } from './output.js';
 import { SYMBOLS_OPTION, withCallSites } from './symbols.js';
 import { defineVerb } from './verb.js';
@@ -21,7 +21,7 @@ export const verb = defineVerb({
     [`vfiotape stats --json t.vtape | jq '.queues[]'`, 'for a program'],
   ],
   async run({ operands, symbols, json }) {
-    await withTrace(operands[0] as string, async (trace) => {
+    await withWholeTrace(operands[0] as string, async (trace) => {
       await withCallSites(trace, symbols, async (callSites) => {
         const found = statistics(trace, callSites);
         await print(json === true ? `${JSON.stringify(found, null, 2)}\n` : statisticsText(found));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IoctlCall } from '../abi/ioctl.js';
-import { type Event, PayloadRole } from '../traces/model.js';
+import { type Event, EventKind, PayloadRole } from '../traces/model.js';
 
 export function payloadOf(event: Event, role: number): Uint8Array | undefined {
   for (const payload of event.payloads) if (payload.role === role && !payload.fault) return payload.data;
@@ -32,4 +32,19 @@ export function ioctlCall(event: Event): IoctlCall {
     fault: event.payloads.some(({ fault }) => fault),
     redacted: event.payloads.some(({ redacted }) => redacted),
   };
+}
+
+/** The bytes that a read or write moved; of a write that failed, those that it was given. */
+export function movedBytes(event: Event): Uint8Array {
+  const length = Math.max(0, Number(event.errno === 0 ? event.result : BigInt(event.op)));
+  if (event.kind === EventKind.READ && event.errno !== 0) return new Uint8Array(0);
+  const data = payloadBytes(event, PayloadRole.DATA);
+  if (data !== undefined) return data.subarray(0, length);
+  const bytes = new Uint8Array(Math.min(length, 8));
+  let rest = event.value;
+  for (let i = 0; i < bytes.length; i++) {
+    bytes[i] = Number(rest & 0xffn);
+    rest >>= 8n;
+  }
+  return bytes;
 }

@@ -6,6 +6,7 @@ import { type Damage, DamageList } from './damage.js';
 import { MalformedChunk } from './decode.js';
 import { type DefinitionMaps, DefinitionStore } from './definitions.js';
 import { TraceError } from './errors.js';
+import { eventOfRow } from './event-of-row.js';
 import { Content, checksumFits, contentOf, FRAME_BYTES, type Frame, parseFrame } from './frame.js';
 import { type Layout, layoutOfIndexed, readIndex, scanLayout, takeMessage } from './layout.js';
 import { decodeMessage, HEADER } from './messages.js';
@@ -209,7 +210,7 @@ class OpenTrace implements Trace {
           time >= window.first &&
           time <= window.last
         ) {
-          yield this.eventAt(batch, i);
+          yield eventOfRow(this, batch, i);
         }
       }
     }
@@ -252,7 +253,7 @@ class OpenTrace implements Trace {
     }
     return this.eventBatch === undefined
       ? undefined
-      : this.eventAt(this.eventBatch, number - table.firstEvent(chunk));
+      : eventOfRow(this, this.eventBatch, number - table.firstEvent(chunk));
   }
 
   ticksToNs(ticks: number | bigint): number {
@@ -467,27 +468,6 @@ class OpenTrace implements Trace {
       this.damaged(error, offset, offset + frame.size);
       return undefined;
     }
-  }
-
-  private eventAt(batch: EventBatch, i: number): Event {
-    const duration = batch.duration[i] as bigint;
-    return {
-      number: batch.firstEvent + i,
-      kind: batch.kind[i] as number,
-      flags: batch.flags[i] as number,
-      thread: batch.thread[i] as number,
-      object: batch.object[i] as number,
-      fd: batch.fd[i] as number,
-      op: batch.op[i] as number,
-      time: this.ticksToNs((batch.time[i] as bigint) - duration),
-      duration: this.ticksToNs(duration),
-      offset: batch.offset[i] as bigint,
-      value: batch.value[i] as bigint,
-      result: batch.result[i] as bigint,
-      errno: batch.errno[i] as number,
-      site: batch.site[i] as number,
-      payloads: batch.payloads.of(i),
-    };
   }
 }
 

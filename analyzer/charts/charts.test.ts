@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The charts of a session: what they say of sessions whose figures are known. */
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { packageRoot } from '../../abi/package-root.js';
 import { RecordedSession } from '../../session/fixtures.js';
+import { openTrace } from '../../traces/reader.js';
+import { statistics } from '../performance/statistics.js';
 import type { Chart } from './chart.js';
 import { DmaAreas } from './dma-areas.js';
 import { WIDTHS } from './frame/canvas.js';
 import { renderSvg } from './frame/svg.js';
 import { TimeBins } from './frame/time-bins.js';
+import { timeSpanText } from './frame/units.js';
 import { sessionSection } from './session.js';
 
 async function charts(session: RecordedSession): Promise<ReadonlyMap<string, Chart>> {
@@ -144,3 +150,28 @@ test('areas that are too many are put together with their neighbours, and are st
   assert.equal(few[0]?.start, 0n);
   assert.equal(few.at(-1)?.end, 4999n * 0x2000n + 0x1000n);
 });
+
+const CORPUS = join(packageRoot(), 'traces/corpus');
+for (const name of readdirSync(CORPUS, { recursive: true, encoding: 'utf8' }).filter((file) =>
+  file.endsWith('.vtape'),
+)) {
+  test(`the chart of the phases and the statistics say the same of ${name}`, () => {
+    const trace = openTrace(join(CORPUS, name));
+    const rows = new Map<string, { from: number; ns: number; times: number }>();
+    for (const { object, phase, from_ns, duration_ns } of statistics(trace).phases) {
+      const row = rows.get(`${object} ${phase}`) ?? { from: from_ns, ns: 0, times: 0 };
+      rows.set(`${object} ${phase}`, { ...row, ns: row.ns + duration_ns, times: row.times + 1 });
+    }
+    const chart = sessionSection(trace)[0]?.charts.find(({ id }) => id === 'phases');
+    trace.close();
+    assert.ok(rows.size > 4);
+    assert.deepEqual(
+      chart?.table.rows
+        .map(([device, phase, ...figures]) => [`${String(device).split(' ')[0]} ${phase}`, ...figures])
+        .sort(),
+      [...rows]
+        .map(([key, { from, ns, times }]) => [key, timeSpanText(from), timeSpanText(ns), String(times)])
+        .sort(),
+    );
+  });
+}

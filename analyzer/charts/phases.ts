@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the driver was busy with, and when: a row for each phase of each device. */
-import { PHASES, type Phase, type PhaseSpan } from '../../session/story/phases/phase.js';
-import { Phases } from '../../session/story/phases/phases.js';
+import { PHASES, type Phase, type PhaseSpan } from '../../session/phases/phase.js';
+import { phasesOf } from '../../session/phases/phases.js';
 import type { Chart, ChartMaker } from './chart.js';
 import { bottomAxis } from './frame/axes.js';
 import { type Canvas, isNarrow, plotArea, textWidth } from './frame/canvas.js';
@@ -12,7 +12,7 @@ const MARKS: Readonly<Record<Phase, string>> = {
   open: 'c8',
   reset: 'c4',
   config: 'c5',
-  'BAR init': 'c1',
+  bar: 'c1',
   queues: 'c6',
   steady: 'c3',
   teardown: 'c2',
@@ -25,48 +25,39 @@ const AXIS = 46;
 /** Setting up is drawn once more when it has less than this of the picture. */
 const ENLARGE = 0.35;
 
-export const phases: ChartMaker = (story) => {
-  const follower = new Phases(story);
-  return {
-    on: follower.on,
-    access: (point) => follower.access(point),
-    eventfd: (point) => follower.eventfd(point),
-    end: () => follower.end(),
-    charts() {
-      const spans = follower.spans();
-      return spans.length === 0 ? [] : [draw(spans, (id) => story.session.names.label(id))];
-    },
-  };
-};
+export const phases: ChartMaker = ({ trace, session }) => ({
+  charts() {
+    const { spans } = phasesOf(trace);
+    return spans.length === 0 ? [] : [draw(spans, (id) => session.names.label(id))];
+  },
+});
 
 interface Row {
   readonly device: string;
   readonly phase: Phase;
   readonly spans: readonly PhaseSpan[];
   readonly ns: number;
-  readonly events: number;
 }
 
 function draw(spans: readonly PhaseSpan[], nameOf: (device: number) => string): Chart {
-  const devices = [...new Set(spans.map(({ device }) => device.id))];
+  const devices = [...new Set(spans.map(({ object }) => object))];
   const rows = devices.flatMap((id) =>
     PHASES.map((phase): Row => {
-      const own = spans.filter(({ device, phase: other }) => device.id === id && other === phase);
+      const own = spans.filter(({ object, phase: other }) => object === id && other === phase);
       return {
         device: nameOf(id),
         phase,
         spans: own,
-        ns: own.reduce((sum, { start, end }) => sum + end.time - start.time, 0),
-        events: own.reduce((sum, { events }) => sum + events, 0),
+        ns: own.reduce((sum, { from, to }) => sum + to.time - from.time, 0),
       };
     }).filter(({ spans: own }) => own.length > 0),
   );
   const blocks = devices.slice(0, DEVICES).map((id) => rows.filter(({ device }) => device === nameOf(id)));
-  const from = Math.min(...spans.map(({ start }) => start.time));
-  const to = Math.max(...spans.map(({ end }) => end.time), from + 1);
+  const from = Math.min(...spans.map(({ from: begin }) => begin.time));
+  const to = Math.max(...spans.map(({ to: end }) => end.time), from + 1);
   // From the first open to the first work of the last device to get to it.
   const setUp = Math.max(
-    ...devices.map((id) => spans.find((span) => span.device.id === id && isWork(span))?.start.time ?? to),
+    ...devices.map((id) => spans.find((span) => span.object === id && isWork(span))?.from.time ?? to),
   );
   const enlarged = setUp > from && (setUp - from) / (to - from) < ENLARGE;
   const blockHeight = blocks.reduce((sum, block) => sum + TITLE + block.length * ROW, 0) + AXIS;
@@ -87,15 +78,13 @@ function draw(spans: readonly PhaseSpan[], nameOf: (device: number) => string): 
         { name: 'begins at', numeric: true },
         { name: 'takes', numeric: true },
         { name: 'times', numeric: true },
-        { name: 'events', numeric: true },
       ],
-      rows: rows.map(({ device, phase, spans: own, ns, events }) => [
+      rows: rows.map(({ device, phase, spans: own, ns }) => [
         device,
         phase,
-        timeSpanText(own[0]?.start.time ?? 0),
+        timeSpanText(own[0]?.from.time ?? 0),
         timeSpanText(ns),
         countText(own.length),
-        countText(events),
       ]),
     },
     height: blockHeight * (enlarged ? 2 : 1) + (enlarged ? TITLE : 0),
@@ -126,8 +115,8 @@ function gantt(
 ): void {
   const narrow = isNarrow(canvas);
   const height = blocks.reduce((sum, block) => sum + TITLE + block.length * ROW, 0) + AXIS;
-  const textOf = ({ ns, events }: Row): string =>
-    narrow ? timeSpanText(ns) : `${timeSpanText(ns)}, ${countText(events, 'event')}`;
+  const textOf = ({ ns, spans }: Row): string =>
+    narrow || spans.length === 1 ? timeSpanText(ns) : `${timeSpanText(ns)} in ${countText(spans.length)}`;
   const right = 10 + Math.max(...blocks.flat().map((row) => textWidth(textOf(row))));
   const plot = plotArea(canvas, { top: 0, right, bottom: AXIS, left: 74 }, height, top);
   const x = canvas.d3.scaleLinear().domain([from, to]).range([0, plot.width]).clamp(true);
@@ -155,20 +144,18 @@ function gantt(
         .attr('y', y + 14)
         .attr('text-anchor', 'end')
         .text(phase);
-      for (const { start, end, events: own } of spans) {
-        if (start.time > to) continue;
+      for (const { from: begin, to: end } of spans) {
+        if (begin.time > to) continue;
         marks
           .append('rect')
           .attr('class', MARKS[phase])
-          .attr('x', x(start.time))
+          .attr('x', x(begin.time))
           .attr('y', y + 4)
           // A moment is seen, too.
-          .attr('width', Math.max(2, x(end.time) - x(start.time)))
+          .attr('width', Math.max(2, x(end.time) - x(begin.time)))
           .attr('height', ROW - 8)
           .append('title')
-          .text(
-            `${phase}: ${timeSpanText(end.time - start.time)} from ${timeSpanText(start.time)}, ${countText(own, 'event')}`,
-          );
+          .text(`${phase}: ${timeSpanText(end.time - begin.time)} from ${timeSpanText(begin.time)}`);
       }
       plot.layer
         .append('text')

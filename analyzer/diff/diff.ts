@@ -3,7 +3,7 @@
 import { touchedRegisters } from '../../abi/register-access.js';
 import { hex, hexBytes, hexWidth } from '../../abi/text.js';
 import { regionName } from '../../abi/vfio/regions.js';
-import { PHASES, type Phase } from '../../session/phases.js';
+import { PHASES, type Phase, phaseNs } from '../../session/phases/phase.js';
 import type { Trace } from '../../traces/reader.js';
 import { align } from './align.js';
 import { type AccessValue, type Item, Items } from './items.js';
@@ -223,9 +223,7 @@ function valueText({ access, failure, text }: Item): string {
 }
 
 function phaseTimes(a: Items, b: Items): readonly PhaseTimes[] {
-  const sum = ({ phases }: Items, phase: Phase) =>
-    phases.spans.filter((span) => span.phase === phase).reduce((ns, { from, to }) => ns + to - from, 0);
-  return PHASES.map((phase) => ({ phase, a: sum(a, phase), b: sum(b, phase) })).filter(
+  return PHASES.map((phase) => ({ phase, a: phaseNs(a.phases, phase), b: phaseNs(b.phases, phase) })).filter(
     (times) => times.a > 0 || times.b > 0,
   );
 }

@@ -9,16 +9,16 @@ import { errnoName } from '../../abi/linux/errno.js';
 import { MmioForm } from '../../abi/mmio-sites.js';
 import * as kinds from '../../abi/object-kinds.js';
 import { hex } from '../../abi/text.js';
-import { IRQ_SET } from '../../abi/vfio/irqs.js';
 import { regionName } from '../../abi/vfio/regions.js';
 import type { DeviceState } from '../../session/device.js';
 import { type EventName, nameEvent } from '../../session/groups/event-name.js';
 import { routeName } from '../../session/interrupts.js';
 import { payloadBytes, payloadOf } from '../../session/payloads.js';
-import { type Phase, PhaseTracker, phaseHint, stopHint } from '../../session/phases.js';
+import { type Phase, PhaseCursor, type PhaseSpan } from '../../session/phases/phase.js';
+import { phasesOf } from '../../session/phases/phases.js';
 import { Session, STATE_KINDS } from '../../session/state.js';
-import { eventOfRow } from '../../session/story/row.js';
 import type { EventBatch } from '../../traces/columns.js';
+import { eventOfRow } from '../../traces/event-of-row.js';
 import { type Event, EventFlag, EventKind, PayloadRole } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
 import { DmaNames } from './dma-names.js';
@@ -75,16 +75,18 @@ export type InterruptCounts = Map<string, number>;
 
 export class Items {
   readonly interrupts: InterruptCounts = new Map();
-  readonly phases = new PhaseTracker();
+  readonly phases: readonly PhaseSpan[];
+  readonly #cursor: PhaseCursor;
   readonly #trace: Trace;
   readonly #session: Session;
   readonly #dma: DmaNames;
   readonly #names = new Map<string, { readonly name: EventName; readonly key: string }>();
   #latest: { readonly item: Item; readonly thread: number } | undefined;
-  #first: number | undefined;
 
   constructor(trace: Trace) {
     this.#trace = trace;
+    this.phases = phasesOf(trace).spans;
+    this.#cursor = new PhaseCursor(this.phases);
     this.#dma = new DmaNames();
     this.#session = new Session(trace.definitions, (change) => this.#dma.apply(change));
   }
@@ -105,7 +107,7 @@ export class Items {
         }
         const merged = access
           ? this.#access(batch, row, kind, batch.value[row] as bigint)
-          : this.#call(eventOfRow(this.#trace, batch, row), batch, row);
+          : this.#call(eventOfRow(this.#trace, batch, row));
         if (merged !== undefined) yield merged;
       }
     }
@@ -150,10 +152,7 @@ export class Items {
       return undefined;
     }
     const before = this.#taken();
-    const hint = phaseHint(this.#session, name);
-    const word = batch.valueWords[2 * row] as number;
-    this.#enter(hint === 'stop?' ? stopHint(name, word, this.phases.phase) : hint, batch, row);
-    const { phase } = this.phases;
+    const phase = this.#phase(event, object);
     this.#latest = { item: { key, phase, event, duration: 0, failure: '', text: '', access }, thread };
     return before;
   }
@@ -189,17 +188,14 @@ export class Items {
     return `${this.#session.names.name(object)} ${verb} ${regionName(region)}+${hex(offset)}${named} (${width})`;
   }
 
-  #enter(hint: Phase | 'admin' | undefined, batch: EventBatch, row: number): void {
-    const ticks = (batch.timeWords[2 * row] as number) + (batch.timeWords[2 * row + 1] as number) * WORD;
-    const time = this.#trace.ticksToNs(ticks);
-    this.#first ??= time;
-    if (hint !== undefined) this.phases.enter(hint, time - this.#first);
-    this.phases.until(time - this.#first);
+  #phase(event: number, object: number): Phase {
+    this.#cursor.advance(event);
+    return this.#cursor.of(object);
   }
 
   // --- calls -----------------------------------------------------------------------------------------------------
 
-  #call(event: Event, batch: EventBatch, row: number): Item | undefined {
+  #call(event: Event): Item | undefined {
     const session = this.#session;
     const kind = session.names.kind(event.object);
     if ((event.flags & EventFlag.INTENT) !== 0) return undefined;
@@ -222,13 +218,10 @@ export class Items {
       return undefined;
     }
     const before = this.#taken();
-    const name = nameEvent(session, batch, row);
-    const hint = phaseHint(session, name);
     session.apply(event);
-    this.#enter(hint === 'stop?' ? stopHint(name, vectorCount(event), this.phases.phase) : hint, batch, row);
     const item: Item = {
       ...described,
-      phase: this.phases.phase,
+      phase: this.#phase(event.number, event.object),
       event: event.number,
       duration: event.duration,
       failure: event.errno === 0 ? '' : errnoName(event.errno),
@@ -311,12 +304,6 @@ function isTwoAccesses(batch: EventBatch, row: number): boolean {
 
 /** Keys by event are kept for so many places; beyond, they are made anew. */
 const NAMES_MAX = 1 << 16;
-
-/** Of VFIO_DEVICE_SET_IRQS. */
-function vectorCount(event: Event): number | undefined {
-  const bytes = payloadOf(event, PayloadRole.IN);
-  return bytes === undefined ? undefined : decode(IRQ_SET, bytes).count;
-}
 
 /** The fields that say the same in each run; what went in and what came out. */
 function fieldsText(name: string, layout: Layout, before: Uint8Array, after: Uint8Array) {

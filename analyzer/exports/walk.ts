@@ -107,7 +107,7 @@ export class Walk {
   ): Generator<number, void, undefined> {
     const follower = this.#follower;
     let events = 0;
-    for (const { batch, groups } of follower.batches()) {
+    for (const { batch, groups } of follower.batches(['time', 'duration', 'value'])) {
       const { ticksPerSecond } = this.trace;
       const { of } = groups;
       const { timeWords, durationWords } = batch;

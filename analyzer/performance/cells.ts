@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The finest series that anything is counted in; every table adds up some of them. */
 import type { EventName } from '../../session/groups/event-name.js';
-import type { Phase } from '../../session/phases.js';
+import type { Phase } from '../../session/phases/phase.js';
 import { Histogram } from './histogram.js';
 
 export interface Cell {

@@ -74,11 +74,6 @@ export class Chains {
     this.#plain.add(device);
   }
 
-  submit(chain: QueueChain, time: number): void {
-    chain.doorbells++;
-    if (chain.oldest < 0) chain.oldest = time;
-  }
-
   wake(thread: number, device: number, time: number): void {
     const held = this.#woken.get(thread);
     if (held === undefined) this.#woken.set(thread, { device, wake: time, read: -1, measured: false });

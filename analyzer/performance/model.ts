@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What `stats --json` prints (docs/stats-json.md), what the text is made from, and what budgets set limits on. */
-import type { Phase } from '../../session/phases.js';
+import type { Phase } from '../../session/phases/phase.js';
 
 /** All but `timed` in ns. */
 export interface Latency {
@@ -33,6 +33,8 @@ export interface Series {
 }
 
 export interface PhaseTime {
+  readonly object: string;
+  readonly bdf: string;
   readonly phase: Phase;
   readonly from_ns: number;
   readonly duration_ns: number;

@@ -5,7 +5,7 @@ import { escapeText, hex } from '../../abi/text.js';
 import { regionName } from '../../abi/vfio/regions.js';
 import { SiteNames } from '../../session/describe/site.js';
 import { routeName } from '../../session/interrupts.js';
-import type { PhaseSpan } from '../../session/phases.js';
+import { type Phase, phaseNs } from '../../session/phases/phase.js';
 import type { CallSites } from '../../session/symbols/call-sites.js';
 import type { Trace } from '../../traces/reader.js';
 import type { Cell } from './cells.js';
@@ -27,11 +27,10 @@ export function report(collection: Collection, callSites?: CallSites): Statistic
   const sites = new SiteNames(definitions, callSites);
   const siteName = (site: number, kind: number): string => sites.name(site, kind) ?? '';
   const seconds = Math.max(lastTime - firstTime, 1) / 1e9;
-  const phaseSeconds = (phase: string): number =>
-    Math.max(
-      phases.spans.reduce((sum, { phase: one, from, to }) => sum + (one === phase ? to - from : 0), 0),
-      1,
-    ) / 1e9;
+  const begun = Math.min(lastTime, ...phases.spans.map(({ from }) => from.time));
+  /** What comes before any device is counted as opening. */
+  const phaseSeconds = (phase: Phase): number =>
+    Math.max(phaseNs(phases.spans, phase) + (phase === 'open' ? begun - firstTime : 0), 1) / 1e9;
   const bdf = (object: number): string => escapeText(names.device(object)?.bdf ?? '');
   const about = (object: number) => ({ object: names.name(object), bdf: bdf(object) });
 
@@ -73,10 +72,11 @@ export function report(collection: Collection, callSites?: CallSites): Statistic
       duration_ns: Math.round(lastTime - firstTime),
     },
     quantile_error: QUANTILE_ERROR,
-    phases: phases.spans.map(({ phase, from, to }: PhaseSpan) => ({
+    phases: phases.spans.map(({ phase, object, from, to }) => ({
+      ...about(object),
       phase,
-      from_ns: Math.round(from),
-      duration_ns: Math.round(to - from),
+      from_ns: Math.round(from.time),
+      duration_ns: Math.round(to.time - from.time),
     })),
     operations: tabled(({ name }) => ({ operation: name.operation }), whole),
     objects: tabled((cell) => ({ ...objectKeys(cell), operation: cell.name.operation }), whole),
@@ -101,11 +101,11 @@ export function report(collection: Collection, callSites?: CallSites): Statistic
       ({ phase = 'open' }) => phaseSeconds(phase),
     ),
     folded_series: table.folded,
-    openings: [...collection.openings.values()].map(({ device, opened, ready, register }) => ({
-      ...about(device),
-      opened_ns: Math.round(opened),
-      to_ready_ns: ready === undefined ? null : Math.round(ready - opened),
-      ready_by: register,
+    openings: phases.openings.map(({ object, opened, ready }) => ({
+      ...about(object),
+      opened_ns: Math.round(opened.time),
+      to_ready_ns: ready === undefined ? null : Math.round(ready.time - opened.time),
+      ready_by: ready?.register ?? '',
     })),
     resets: collection.resets.map(({ object, operation, at, duration, ok }) => ({
       ...about(object),

@@ -97,11 +97,17 @@ export function statisticsText(statistics: Statistics): string {
   text += table(
     'phases',
     [
+      ['device', 'left'],
       ['phase', 'left'],
       ['from', 'right'],
       ['lasted', 'right'],
     ],
-    phases.map(({ phase, from_ns, duration_ns }) => [phase, formatNs(from_ns), formatNs(duration_ns)]),
+    phases.map(({ object: name, bdf, phase, from_ns, duration_ns }) => [
+      `${name} ${bdf}`.trim(),
+      phase,
+      formatNs(from_ns),
+      formatNs(duration_ns),
+    ]),
   );
   text += seriesTable('operations', [operation], statistics.operations);
   text += seriesTable('by object', [object, operation], statistics.objects);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Loads and stores: the bulk of most recordings, so nothing is made for one that is as recorded. */
 import type { DeviceState } from '../../session/device.js';
-import { eventOfRow } from '../../session/story/row.js';
 import type { EventBatch } from '../../traces/columns.js';
+import { eventOfRow } from '../../traces/event-of-row.js';
 import { EventFlag, EventKind } from '../../traces/model.js';
 import type { ReplayContext } from './context.js';
 import type { OpenDevice } from './counterparts.js';

@@ -4,8 +4,8 @@
  * store that told the device to look. Then a device finds the commands in its queues, and completes them.
  */
 import { payloadBytes } from '../../session/payloads.js';
-import { eventOfRow } from '../../session/story/row.js';
 import type { EventBatch } from '../../traces/columns.js';
+import { eventOfRow } from '../../traces/event-of-row.js';
 import { EventKind, PayloadRole } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
 import { littleEndian } from './bytes.js';

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** When each operation is due: at once, or as long after the first one as it was recorded. */
-import { wordsNumber } from '../../session/story/row.js';
+
 import type { EventBatch } from '../../traces/columns.js';
+import { wordsNumber } from '../../traces/event-of-row.js';
 import type { Trace } from '../../traces/reader.js';
 import { NativeAccess } from '../native/access.js';
 

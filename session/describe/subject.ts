@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { hex } from '../../abi/text.js';
 import type { EventBatch } from '../../traces/columns.js';
+import { eventOfRow, wordsNumber } from '../../traces/event-of-row.js';
 import { type Event, EventKind } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
 import type { FilterSubject } from '../filter/subject.js';
 import type { Session } from '../state.js';
-import { eventOfRow, wordsNumber } from '../story/row.js';
 import type { Description } from './description.js';
 import { applyAndDescribe } from './event.js';
 import { kindName } from './kinds.js';

@@ -10,10 +10,11 @@ import { REGION_INFO } from '../../abi/vfio/region-info.js';
 import { CONFIG_REGION } from '../../abi/vfio/regions.js';
 import type { ColumnName, EventBatch } from '../../traces/columns.js';
 import { EventGroups } from '../../traces/event-groups.js';
-import { type Event, EventKind, PayloadRole } from '../../traces/model.js';
+import { eventOfRow } from '../../traces/event-of-row.js';
+import { EventKind, PayloadRole } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
+import type { ChangeListener } from '../change.js';
 import { Session } from '../state.js';
-import { wordsNumber } from '../story/row.js';
 import { type EventName, isAccess, nameEvent } from './event-name.js';
 
 /** When the state wants to see the events of a group. */
@@ -21,7 +22,7 @@ const Applies = { NEVER: 0, ONCE: 1, ALWAYS: 2 } as const;
 type Applies = (typeof Applies)[keyof typeof Applies];
 
 /** They change mappings for DMA, millions of times, and nothing that has a name. */
-const PASSED_OVER: ReadonlySet<string> = new Set([
+export const DMA_CALLS: ReadonlySet<string> = new Set([
   'VFIO_IOMMU_MAP_DMA',
   'VFIO_IOMMU_UNMAP_DMA',
   'IOMMU_IOAS_MAP',
@@ -58,9 +59,10 @@ export class GroupFollower {
   readonly #regions = new Set<string>();
   readonly #payloads = new PayloadCursor();
 
-  constructor(trace: Trace) {
+  constructor(trace: Trace, listener?: ChangeListener) {
     this.trace = trace;
-    this.session = new Session(trace.definitions, (change) => {
+    this.session = new Session(trace.definitions, (change, event) => {
+      listener?.(change, event);
       if (change.type === 'interrupt') this.#forget();
       if (change.type !== 'region') return;
       this.#regions.add(`${change.device.id} ${change.index}`);
@@ -68,9 +70,9 @@ export class GroupFollower {
     });
   }
 
-  /** `columns`: beside time and duration. Of payloads there are all. */
-  *batches(columns: readonly ColumnName[] = ['value']): Generator<GroupBatch, void, undefined> {
-    for (const batch of this.trace.batches({ groups: true, columns: ['time', 'duration', ...columns] })) {
+  /** Of payloads there are all. */
+  *batches(columns: readonly ColumnName[]): Generator<GroupBatch, void, undefined> {
+    for (const batch of this.trace.batches({ groups: true, columns })) {
       const groups = batch.groups ?? NOTHING;
       this.#batch = batch;
       this.#groups = groups;
@@ -87,7 +89,8 @@ export class GroupFollower {
     const batch = this.#batch as EventBatch;
     const row = this.#groups.rows[group] as number;
     const kind = batch.kind[row] as number;
-    const key = `${kind} ${batch.object[row]} ${batch.op[row]} ${batch.offset[row]}`;
+    const [low, high] = [batch.offsetWords[2 * row], batch.offsetWords[2 * row + 1]];
+    const key = `${kind} ${batch.object[row]} ${batch.op[row]} ${high} ${low}`;
     let name = this.#known.get(key);
     if (name === undefined) {
       if (this.#known.size >= NAMES_MAX) this.#known.clear();
@@ -112,7 +115,7 @@ export class GroupFollower {
     const batch = this.#batch as EventBatch;
     if (this.#isKnownRegion(group, row)) return true;
     // The columns of the group are good in its own row only.
-    this.session.apply(eventOfGroupRow(this.trace, batch, this.#groups.rows[group] as number, row));
+    this.session.apply(eventOfRow(this.trace, batch, row, this.#groups.rows[group]));
     if (applies === Applies.ONCE) {
       this.#applies[group] = Applies.NEVER;
       const name = this.name(group);
@@ -156,7 +159,7 @@ export class GroupFollower {
       case EventKind.UNSEEN:
         return Applies.ALWAYS;
       case EventKind.IOCTL: {
-        if (batch.errno[row] !== 0 || PASSED_OVER.has(name.operation)) return Applies.NEVER;
+        if (batch.errno[row] !== 0 || DMA_CALLS.has(name.operation)) return Applies.NEVER;
         return findIoctl(this.session.names.kind(object), batch.op[row] as number) === undefined
           ? Applies.NEVER
           : Applies.ALWAYS;
@@ -177,28 +180,6 @@ export class GroupFollower {
     if (!isDevice(this.session.names.kind(object))) return false;
     return this.session.device(object)?.registers.isLayout(region, Number(offset)) ?? false;
   }
-}
-
-/** The event of a row, of which `groupRow` has what its group has in common. */
-function eventOfGroupRow(trace: Trace, batch: EventBatch, groupRow: number, row: number): Event {
-  const duration = wordsNumber(batch.durationWords, row);
-  return {
-    number: batch.firstEvent + row,
-    kind: batch.kind[groupRow] as number,
-    flags: batch.flags[groupRow] as number,
-    thread: batch.thread[groupRow] as number,
-    object: batch.object[groupRow] as number,
-    fd: batch.fd[groupRow] as number,
-    op: batch.op[groupRow] as number,
-    time: trace.ticksToNs(wordsNumber(batch.timeWords, row) - duration),
-    duration: trace.ticksToNs(duration),
-    offset: batch.offset[groupRow] as bigint,
-    value: batch.value[row] as bigint,
-    result: batch.result[groupRow] as bigint,
-    errno: batch.errno[groupRow] as number,
-    site: batch.site[groupRow] as number,
-    payloads: batch.payloads.of(row),
-  };
 }
 
 /** A 32-bit word of a row's argument, at `at`, from the segment of this role: no object is made. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { EventBatch } from '../../traces/columns.js';
-import type { Event } from '../../traces/model.js';
+import { wordsNumber } from '../../traces/event-of-row.js';
 import type { Trace } from '../../traces/reader.js';
 import type { Moment } from './moment.js';
 
@@ -18,13 +18,6 @@ export interface Row extends Moment {
   readonly result: bigint;
   /** Completion, ticks since the recording's base: cheaper than `time`, exact up to 2^53. */
   readonly ticks: number;
-}
-
-const WORD = 0x1_0000_0000;
-
-/** Exact up to 2^53, which is 34 days of ticks at 3 GHz; rounded above. */
-export function wordsNumber(words: Uint32Array, row: number): number {
-  return (words[2 * row] as number) + (words[2 * row + 1] as number) * WORD;
 }
 
 export class RowCursor implements Row {
@@ -73,26 +66,4 @@ export class RowCursor implements Row {
   get ticks(): number {
     return wordsNumber(this.batch.timeWords, this.row);
   }
-}
-
-/** The row as an event that outlives its batch. */
-export function eventOfRow(trace: Trace, batch: EventBatch, row: number): Event {
-  const duration = wordsNumber(batch.durationWords, row);
-  return {
-    number: batch.firstEvent + row,
-    kind: batch.kind[row] as number,
-    flags: batch.flags[row] as number,
-    thread: batch.thread[row] as number,
-    object: batch.object[row] as number,
-    fd: batch.fd[row] as number,
-    op: batch.op[row] as number,
-    time: trace.ticksToNs(wordsNumber(batch.timeWords, row) - duration),
-    duration: trace.ticksToNs(duration),
-    offset: batch.offset[row] as bigint,
-    value: batch.value[row] as bigint,
-    result: batch.result[row] as bigint,
-    errno: batch.errno[row] as number,
-    site: batch.site[row] as number,
-    payloads: batch.payloads.of(row),
-  };
 }

@@ -8,10 +8,11 @@ import { EVENTFD, isDevice } from '../../abi/object-kinds.js';
 import { hex, textOf } from '../../abi/text.js';
 import { CONFIG_REGION } from '../../abi/vfio/regions.js';
 import type { EventBatch } from '../../traces/columns.js';
+import { eventOfRow, wordsNumber } from '../../traces/event-of-row.js';
 import { type Event, EventKind, PayloadRole } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
 import type { Change } from '../change.js';
-import { payloadBytes, payloadOf } from '../payloads.js';
+import { movedBytes, payloadOf } from '../payloads.js';
 import { Session } from '../state.js';
 import { AccessTable, Point } from './access-table.js';
 import { AddressSpaces } from './address-spaces.js';
@@ -20,7 +21,7 @@ import { controllerOf } from './controllers/choose.js';
 import type { Controller, RegisterAccess } from './controllers/controller.js';
 import { DeviceLife } from './device-life.js';
 import { type Moment, momentOf } from './moment.js';
-import { eventOfRow, RowCursor, wordsNumber } from './row.js';
+import { RowCursor } from './row.js';
 import type { ConfigStep, IoctlStep, MemoryStep, Step } from './steps.js';
 
 /** Who follows the session. */
@@ -356,7 +357,7 @@ export class Story {
     const place = device.state.locate(event.offset);
     const reading = event.kind === EventKind.READ;
     if (place === undefined) return;
-    const bytes = moved(event);
+    const bytes = movedBytes(event);
     const offset = Number(place.offset);
     const base = { event, process, ok: event.errno === 0, device, offset, length: event.op };
     if (place.index === CONFIG_REGION) {
@@ -463,19 +464,4 @@ const MEMORY_STEPS: Readonly<Record<number, MemoryStep['what']>> = {
 function text(event: Event): string {
   const bytes = payloadOf(event, PayloadRole.PATH);
   return bytes === undefined ? '' : textOf(bytes);
-}
-
-/** The bytes that a read or write moved; of a write that failed, those that it was given. */
-function moved(event: Event): Uint8Array {
-  const length = Math.max(0, Number(event.errno === 0 ? event.result : BigInt(event.op)));
-  if (event.kind === EventKind.READ && event.errno !== 0) return NOTHING;
-  const data = payloadBytes(event, PayloadRole.DATA);
-  if (data !== undefined) return data.subarray(0, length);
-  const bytes = new Uint8Array(Math.min(length, 8));
-  let rest = event.value;
-  for (let i = 0; i < bytes.length; i++) {
-    bytes[i] = Number(rest & 0xffn);
-    rest >>= 8n;
-  }
-  return bytes;
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A window of a recording as a recording of its own, with the set-up that it needs. */
 import { EventBatch, PAYLOAD_CUT, PAYLOAD_FAULT, PAYLOAD_REDACTED } from '../../traces/columns.js';
+import { eventOfRow } from '../../traces/event-of-row.js';
 import type { Payload } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
 import { TraceWriter } from '../../traces/writer.js';
-import { eventOfRow } from '../story/row.js';
 import { SetUp } from './setup.js';
 
 /** What the summary says of how the recording ended. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * The trace of the bench: fixed seed, all event fields, and the habits of the real drivers, on four threads of one
- * process (ticks are those of a 3 GHz TSC). The shares are counted in the first 655,360 events:
+ * process (ticks are those of a 3 GHz TSC), after a network card and an NVMe drive were set up. The shares are counted in the first 655,360 events:
  *
  *   share  thread     what, after which driver
  *   60 %   2 pollers  DPDK's e1000e: descriptor-tail stores in bursts, loads of head and status, seldom of interrupt
@@ -20,14 +20,25 @@
  *
  * Of the corpus 12,676 events are one driver's short run (e1000e), which is why its shares are not simply taken over.
  */
+import { CONFIG_REGION } from '../../abi/vfio/regions.js';
 import type { EventBatch } from '../../traces/columns.js';
-import { type Definitions, EventKind, ObjectKind, PayloadRole } from '../../traces/model.js';
-import type { NewHeader, NewSummary } from '../../traces/writer.js';
+import { EventKind, PayloadRole } from '../../traces/model.js';
+import { CONTAINER, EVENTFD, NIC, NIC_CONFIG, NVME } from './generated-definitions.js';
+import { access, Row, type Segment } from './generated-row.js';
+import { type SetUpRow, setUpRows } from './generated-set-up.js';
 
-const TICKS_PER_SECOND = 3e9;
-const SITES = 160;
 /** The pollers and the control thread do other things most of the time. */
 const SPARE = 2;
+
+const CONFIG = BigInt(CONFIG_REGION) << 40n;
+const VFIO_IOMMU_MAP_DMA = 0x3b71;
+const VFIO_IOMMU_UNMAP_DMA = 0x3b72;
+const VFIO_DEVICE_GET_REGION_INFO = 0x3b6c;
+const VFIO_DEVICE_SET_IRQS = 0x3b6e;
+/** VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK */
+const UNMASK = 17n;
+const EINVAL = 22;
+const POLLIN = 1n;
 
 /** George Marsaglia's xorshift32. */
 class Random {
@@ -55,46 +66,6 @@ class Random {
   }
 }
 
-const CONFIG_REGION = 0x700_0000_0000n; // VFIO_PCI_INDEX_TO_OFFSET(VFIO_PCI_CONFIG_REGION_INDEX)
-const VFIO_IOMMU_MAP_DMA = 0x3b71;
-const VFIO_IOMMU_UNMAP_DMA = 0x3b72;
-const VFIO_DEVICE_GET_REGION_INFO = 0x3b6c;
-const VFIO_DEVICE_SET_IRQS = 0x3b6e;
-const EINVAL = 22;
-const POLLIN = 1n;
-
-const CONTAINER = { object: 1, fd: 50 };
-const NIC = { object: 3, fd: 52 };
-const NVME = { object: 4, fd: 53 };
-const EVENTFD = { object: 6, fd: 57 };
-
-interface Segment {
-  readonly role: number;
-  readonly words: readonly bigint[];
-}
-
-/** An actor's next event. */
-class Row {
-  /** Completion, ticks. */
-  time = 0;
-  kind = 0;
-  object = 0;
-  fd = -1;
-  op = 0;
-  duration = 0;
-  offset = 0n;
-  value = 0n;
-  result = 0n;
-  errno = 0;
-  site = 0;
-  segments: readonly Segment[] = [];
-}
-
-/** As the patched plain moves are recorded: VFIOTAPE_ACCESS of abi/wire/record.h. */
-function access(region: number, width: number): number {
-  return region | (width << 8) | (1 << 16) | (1 << 24);
-}
-
 /** One recorded thread. */
 abstract class Actor {
   readonly row = new Row();
@@ -105,7 +76,7 @@ abstract class Actor {
     readonly thread: number,
     protected readonly random: Random,
   ) {
-    this.time = 1000 * thread;
+    this.time = SET_UP_TICKS + 1000 * thread;
   }
 
   /** Makes the next event: completed after its duration, and the gap that step returns. */
@@ -125,6 +96,30 @@ abstract class Actor {
 }
 
 const NO_SEGMENTS: readonly Segment[] = [];
+/** When setting up is over: 40 ms. */
+const SET_UP_TICKS = 120e6;
+
+/** What comes first, in the thread that is the control thread later. */
+class SetUp extends Actor {
+  readonly #rows: Iterator<SetUpRow> = setUpRows()[Symbol.iterator]();
+
+  constructor(thread: number, random: Random) {
+    super(thread, random);
+    this.time = 0;
+  }
+
+  protected step(row: Row): number {
+    const next = this.#rows.next();
+    if (next.done === true) {
+      this.time = Number.POSITIVE_INFINITY;
+      return 0;
+    }
+    Object.assign(row, NO_ROW, next.value);
+    return this.random.jittered(1.2e6);
+  }
+}
+
+const NO_ROW = { object: 0, op: 0, offset: 0n, value: 0n, site: 0 };
 
 class Poller extends Actor {
   private tail = 0;
@@ -175,13 +170,13 @@ class Queue extends Actor {
   private completed = 0;
   private iova = 0x1_0000_0000n;
   private mapped = 0n;
+  private length = 0n;
 
   protected step(row: Row): number {
     const { phase } = this;
-    this.phase = (phase + 1) % 6;
-    if ((this.phase === 0 || this.phase === 5) && this.random.below(4) !== 0) {
-      this.phase = 1;
-    }
+    this.phase = phase + 1;
+    // What was mapped for a request is unmapped after it.
+    if (phase === 5 || (phase === 4 && this.length === 0n)) this.phase = this.random.below(4) === 0 ? 0 : 1;
     return this.request(row, phase);
   }
 
@@ -247,6 +242,7 @@ class Queue extends Actor {
     row.value = 0x7ffd_1234_5670n;
     row.duration = random.jittered(9000);
     this.mapped = this.iova;
+    this.length = length;
     row.segments = [{ role: PayloadRole.IN, words: [32n | (3n << 32n), address, this.iova, length] }];
     this.iova += length;
     return random.jittered(700);
@@ -262,7 +258,8 @@ class Queue extends Actor {
     row.offset = 0n;
     row.value = 0x7ffd_1234_5690n;
     row.duration = random.jittered(14000);
-    const words = [24n, this.mapped, 4096n];
+    const words = [24n, this.mapped, this.length];
+    this.length = 0n;
     row.segments = [
       { role: PayloadRole.IN, words },
       { role: PayloadRole.OUT, words },
@@ -298,8 +295,8 @@ class Control extends Actor {
       row.kind = write ? EventKind.WRITE : EventKind.READ;
       row.op = size;
       row.site = write ? 33 : 30 + (size >> 1);
-      row.offset = CONFIG_REGION + BigInt(register * 4);
-      row.value = BigInt(Math.imul(register, 0x9e3779b1) >>> (32 - 8 * size));
+      row.offset = CONFIG + BigInt(register * 4);
+      row.value = BigInt(NIC_CONFIG.readUIntLE(register * 4, size));
       row.result = BigInt(size);
       row.duration = random.jittered(1500);
     } else if (choice < 98) {
@@ -315,18 +312,21 @@ class Control extends Actor {
         row.errno = EINVAL;
       }
       const index = BigInt(random.below(9));
-      row.segments = [
-        { role: PayloadRole.IN, words: [32n, index, 0n, 0n] },
-        { role: PayloadRole.OUT, words: [32n | (7n << 32n), index, 0x20000n, index << 40n] },
-      ];
+      row.segments =
+        choice < 95
+          ? [
+              { role: PayloadRole.IN, words: [32n, index, 0n, 0n] },
+              { role: PayloadRole.OUT, words: [32n | (7n << 32n), index, 0x20000n, index << 40n] },
+            ]
+          : [{ role: PayloadRole.IN, words: [20n | (UNMASK << 32n), 0n, 1n] }];
     } else {
       this.sweep = 64;
       row.kind = EventKind.LSEEK;
       row.op = 0;
       row.site = 36;
-      row.offset = CONFIG_REGION;
+      row.offset = CONFIG;
       row.value = 0n;
-      row.result = CONFIG_REGION;
+      row.result = CONFIG;
       row.duration = random.jittered(600);
     }
     return random.jittered(5000 * SPARE);
@@ -352,6 +352,7 @@ export class Generator {
   private readonly actors: readonly Actor[];
   constructor(seed = 0x5eed1) {
     this.actors = [
+      new SetUp(1, new Random(seed + 4)),
       new Control(1, new Random(seed)),
       new Poller(2, new Random(seed + 1), 0),
       new Poller(3, new Random(seed + 2), 1),
@@ -394,76 +395,4 @@ export class Generator {
     }
     batch.length = events;
   }
-}
-
-export const GENERATED_HEADER: NewHeader = {
-  recorder: 'vfiotape bench',
-  host: { kernel: '', machine: 'x86_64', cpu: '', cpus: 4, hostname: '', os: '', kernelCommandLine: '' },
-  command: ['generated'],
-  modes: {
-    dialect: 'modern',
-    mmio: 'patch',
-    whenFull: 'block',
-    dma: 'off',
-    backend: 'kernel',
-    ringBytes: 0,
-    maxSize: 0,
-    atLimit: 'stop',
-    durationNs: 0,
-    watch: [],
-  },
-  clock: {
-    source: 'tsc',
-    ticksPerSecond: TICKS_PER_SECOND,
-    baseTicks: 1n << 40n,
-    baseMonotonicNs: 1_000_000_000n,
-    baseRealtimeNs: 1_700_000_000_000_000_000n,
-    pairs: [],
-  },
-};
-
-export const GENERATED_SUMMARY: NewSummary = {
-  clock: GENERATED_HEADER.clock,
-  losses: [],
-  endings: [{ process: 1, exitStatus: 0, signal: 0 }],
-  complete: true,
-  stoppedBy: 'driver-exit',
-  waits: 0,
-  waitedNs: 0,
-  lateEvents: 0,
-};
-
-export function generatedDefinitions(): Definitions {
-  const object = { path: '', parent: 0, process: 1, seenBorn: true, device: 0 };
-  return {
-    processes: [{ id: 1, pid: 4242, parentPid: 4241, exe: '/usr/bin/driver', argv: ['driver'] }],
-    threads: [1, 2, 3, 4].map((id) => ({ id, process: 1, tid: 4241 + id, name: `thread${id}` })),
-    objects: [
-      { ...object, id: CONTAINER.object, kind: ObjectKind.CONTAINER, path: '/dev/vfio/vfio' },
-      { ...object, id: 2, kind: ObjectKind.GROUP, path: '/dev/vfio/12' },
-      { ...object, id: NIC.object, kind: ObjectKind.DEVICE, path: '0000:00:03.0', parent: 2 },
-      { ...object, id: NVME.object, kind: ObjectKind.DEVICE, path: '0000:00:04.0', parent: 2 },
-      { ...object, id: EVENTFD.object, kind: ObjectKind.EVENTFD },
-    ],
-    modules: [
-      {
-        id: 1,
-        process: 1,
-        start: 0x5555_5555_4000n,
-        end: 0x5555_5575_4000n,
-        fileOffset: 0x1000n,
-        path: '/usr/bin/driver',
-        buildId: Uint8Array.from({ length: 20 }, (_, n) => n),
-      },
-    ],
-    sites: Array.from({ length: SITES }, (_, n) => ({
-      id: n + 1,
-      process: 1,
-      address: 0x5555_5555_5000n + BigInt(n * 64),
-      module: 1,
-      moduleOffset: BigInt(0x2000 + n * 64),
-    })),
-    devices: [],
-    mmioSites: [],
-  };
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { CHUNK_EVENTS, EventBatch } from '../../traces/columns.js';
 import { TraceWriter } from '../../traces/writer.js';
-import { GENERATED_HEADER, GENERATED_SUMMARY, Generator, generatedDefinitions } from './generate.js';
+import { Generator } from './generate.js';
+import { GENERATED_HEADER, GENERATED_SUMMARY, generatedDefinitions } from './generated-definitions.js';
 import { processCpuNs, threadCpuNs } from './harness.js';
 
 /** Writes the generated trace; generation is not in the returned CPU time, ns. */

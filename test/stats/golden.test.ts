@@ -88,7 +88,7 @@ test('a queue is followed from its doorbell to its completion', async () => {
   assert.equal(openings[0]?.ready_by, 'SQ1TDBL');
   assert.deepEqual(
     phases.map(({ phase }) => phase),
-    ['open', 'bar', 'queues', 'steady', 'teardown'],
+    ['open', 'bar', 'steady', 'teardown'],
   );
   trace.close();
 });

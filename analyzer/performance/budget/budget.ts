@@ -2,7 +2,7 @@
 /** Limits on statistics, as a file of the user says them: docs/budget.md. */
 import { isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, type YAMLMap } from 'yaml';
 import { UserError } from '../../../abi/user-error.js';
-import { PHASES } from '../../../session/phases.js';
+import { PHASES } from '../../../session/phases/phase.js';
 
 export const SUBJECTS = ['operation', 'queue', 'vector', 'mapping', 'opening', 'recording'] as const;
 export type Subject = (typeof SUBJECTS)[number];

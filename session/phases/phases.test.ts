@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { packageRoot } from '../../../abi/package-root.js';
-import { openTrace, type Trace } from '../../../traces/reader.js';
-import { type Opened, RecordedSession } from '../../fixtures.js';
+import { packageRoot } from '../../abi/package-root.js';
+import { openTrace, type Trace } from '../../traces/reader.js';
+import { type Opened, RecordedSession } from '../fixtures.js';
 import { phasesOf } from './phases.js';
 
 const CC = 0x14;
@@ -18,7 +18,7 @@ const UNKNOWN = { vendor: 0x1234, device: 0x11e8, classCode: 0x00ff00 };
 function texts(trace: Trace): string {
   try {
     return phasesOf(trace)
-      .map(({ phase, start, end }) => `${phase} ${start.event}-${end.event}`)
+      .spans.map(({ phase, from, to }) => `${phase} ${from.event}-${to.event - 1}`)
       .join(', ');
   } finally {
     trace.close();
@@ -60,7 +60,7 @@ function ready(s: RecordedSession): {
   return opened;
 }
 
-const READY = 'open 0-15, config 16-17, BAR init 18-19, reset 20-23, queues 24-28';
+const READY = 'open 0-15, config 16-17, bar 18-19, reset 20-23, queues 24-28';
 
 test('each phase of an NVMe driver, to the end', async () => {
   const s = new RecordedSession();
@@ -80,8 +80,9 @@ test('what is undone while the driver goes on working is no teardown', async () 
     io(s, device, 1);
     s.unmapDma(container, { iova: 0x10_0000n, size: 0x1000n });
   }
+  // The last of them says nothing either: a device whose registers are known tells by these when it stops.
   s.close(device);
-  assert.equal(await phases(s), `${READY.replace('24-28', '24-29')}, steady 30-39, teardown 40-41`);
+  assert.equal(await phases(s), `${READY.replace('24-28', '24-29')}, steady 30-40, teardown 41-41`);
 });
 
 test('after a reset the device is set up anew', async () => {
@@ -122,7 +123,7 @@ test('a device that no table knows works when nothing is set up any more', async
   s.close(device).close(group).close(container);
   assert.equal(
     await phases(s),
-    'open 0-15, config 16-16, BAR init 17-18, queues 19-21, steady 22-29, teardown 30-33',
+    'open 0-15, config 16-16, bar 17-18, queues 19-21, steady 22-29, teardown 30-33',
   );
 });
 
@@ -141,36 +142,36 @@ test('however often it is reset, there is an end of spans', async () => {
     io(s, device, 1);
   }
   const trace = await s.trace();
-  const spans = phasesOf(trace);
+  const { spans } = phasesOf(trace);
   trace.close();
   assert.ok(spans.length < 520, String(spans.length));
-  assert.ok(spans.every(({ start, end }) => start.time <= end.time));
+  assert.ok(spans.every(({ from, to }) => from.time <= to.time));
 });
 
 const REAL: readonly (readonly [name: string, phases: string])[] = [
-  ['edu/group', 'open config BAR init queues steady teardown'],
-  ['edu/cdev', 'open config BAR init queues steady teardown'],
-  ['qemu/io', 'open config BAR init reset BAR init queues steady teardown'],
-  ['qemu/img-convert', 'open config BAR init reset BAR init queues steady teardown'],
-  ['qemu/nested-kvm', 'open config BAR init reset BAR init queues steady teardown'],
+  ['edu/group', 'open config bar queues steady teardown'],
+  ['edu/cdev', 'open config bar queues steady teardown'],
+  ['qemu/io', 'open config bar reset bar queues steady teardown'],
+  ['qemu/img-convert', 'open config bar reset bar queues steady teardown'],
+  ['qemu/nested-kvm', 'open config bar reset bar queues steady teardown'],
 ];
 for (const [name, expected] of REAL) {
   test(`recorded: ${name}`, () => {
     const trace = openTrace(join(packageRoot(), 'traces/corpus', `${name}.vtape`));
-    const spans = phasesOf(trace);
+    const { spans } = phasesOf(trace);
     trace.close();
     assert.equal(spans.map(({ phase }) => phase).join(' '), expected);
-    spans.slice(1).forEach(({ start }, i) => {
-      assert.ok(start.time >= (spans[i]?.end.time ?? 0), `${name} ${i}`);
+    spans.slice(1).forEach(({ from }, i) => {
+      assert.deepEqual(from, spans[i]?.to);
     });
   });
 }
 
 test('recorded: both ports of DPDK work at the same time', () => {
   const trace = openTrace(join(packageRoot(), 'traces/corpus/dpdk/e1000e.vtape'));
-  const steady = phasesOf(trace).filter(({ phase }) => phase === 'steady');
+  const steady = phasesOf(trace).spans.filter(({ phase }) => phase === 'steady');
   trace.close();
   assert.equal(steady.length, 2);
   const [a, b] = steady;
-  assert.ok(a !== undefined && b !== undefined && a.start.time < b.end.time && b.start.time < a.end.time);
+  assert.ok(a !== undefined && b !== undefined && a.from.time < b.to.time && b.from.time < a.to.time);
 });
