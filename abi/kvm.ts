@@ -39,7 +39,7 @@ export const USERSPACE_MEMORY_REGION = struct('kvm_userspace_memory_region', 32,
   flags: u32(4, { flags: MEMORY_FLAGS }),
   guest_phys_addr: u64(8),
   memory_size: u64(16, { size: true }),
-  userspace_addr: u64(24),
+  userspace_addr: u64(24, { pointer: true }),
 });
 
 const machineType = { kind: 'value', name: 'type', field: u64(0) } as const;

@@ -18,6 +18,8 @@ interface FieldOptions {
   readonly hex?: true;
   /** A number of bytes. */
   readonly size?: true;
+  /** An address in the caller's process. */
+  readonly pointer?: true;
   /** Reserved: shown when it is not zero. */
   readonly hidden?: true;
   /** Never shown by itself: what it leads to is. */

@@ -17,10 +17,13 @@ export interface Register {
   readonly linux?: string;
   /** Clause of the specification that defines it. */
   readonly clause?: string;
+  /** The bits that tell one card from all others: of a serial number, a MAC address. */
+  readonly identity?: bigint;
 }
 
 interface RegisterOptions {
   readonly fields?: Readonly<Record<string, BitField>>;
+  readonly identity?: bigint;
   readonly linux?: string;
   readonly clause?: string;
 }

@@ -56,6 +56,10 @@ const VERBS: Readonly<
     summary: 'a window of a trace, with the set-up that it needs',
     load: () => import('./trim.js'),
   },
+  scrub: {
+    summary: 'a trace to give away: without contents, addresses and names',
+    load: () => import('./scrub.js'),
+  },
   diff: {
     summary: 'what the second of two sessions of one driver does otherwise',
     load: () => import('./diff.js'),

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import { statSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { formatSize } from '../abi/quantity.js';
 import { escapeText } from '../abi/text.js';
 import { UserError } from '../abi/user-error.js';
-import { checkOutput } from '../recorder/launch/output.js';
 import { trim } from '../session/trim/trim.js';
-import { TraceWriteError } from '../traces/errors.js';
 import { ExitStatus } from './exit-status.js';
 import { reportDamages, withWholeTrace } from './input.js';
 import { count } from './losses.js';
+import { newTrace, writing } from './new-trace.js';
 import { defineVerb } from './verb.js';
 
 export const verb = defineVerb({
@@ -34,31 +31,19 @@ export const verb = defineVerb({
     if (from === 0 && to === undefined)
       throw new UserError('trim: say which events: --from N, --to N, or both');
     if (to !== undefined && to < from) throw new UserError(`trim: --to ${to} is before --from ${from}`);
-    if (output === '') throw new UserError('trim: -o needs the name of a file');
-    checkOutput(resolve(output));
-    if (isSame(path, output)) throw new UserError(`trim: -o ${escapeText(output)} is the trace itself`);
+    const file = newTrace('trim', path, output);
     return await withWholeTrace(path, async (trace) => {
       const [last] = [...trace.chunks()].slice(-1);
       const events = last === undefined ? 0 : last.firstEvent + last.events;
       if (from >= events)
         throw new UserError(`trim: --from ${from}: ${escapeText(trace.name)} has events 0 to ${events - 1}`);
       const end = Math.min(events, (to ?? events) + 1);
-      try {
-        const report = await trim(trace, resolve(output), from, end);
-        reportDamages(trace);
-        process.stderr.write(
-          `vfiotape: ${escapeText(output)}: ${count(report.window, 'event')} from ${report.setUp} on, after ${count(report.setUp, 'event')} of set-up, ${formatSize(report.bytes)}\n`,
-        );
-      } catch (error) {
-        if (error instanceof TraceWriteError) throw new UserError(error.message);
-        throw error;
-      }
+      const report = await writing(trim(trace, file, from, end));
+      reportDamages(trace);
+      process.stderr.write(
+        `vfiotape: ${escapeText(output)}: ${count(report.window, 'event')} from ${report.setUp} on, after ${count(report.setUp, 'event')} of set-up, ${formatSize(report.bytes)}\n`,
+      );
       return ExitStatus.OK;
     });
   },
 });
-
-function isSame(a: string, b: string): boolean {
-  const [one, other] = [a, b].map((path) => statSync(path, { throwIfNoEntry: false }));
-  return one !== undefined && other !== undefined && one.dev === other.dev && one.ino === other.ino;
-}

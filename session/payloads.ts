@@ -20,6 +20,11 @@ export function payloadBytes(event: Event, role: number): Uint8Array | undefined
   return bytes;
 }
 
+/** Some of its bytes are not those that were recorded: a secret that the recorder left out, or what `scrub` did. */
+export function isRedacted(event: Event): boolean {
+  return event.payloads.length > 0 && event.payloads.some(({ redacted }) => redacted);
+}
+
 export function ioctlCall(event: Event): IoctlCall {
   return {
     argument: event.value,
@@ -30,7 +35,7 @@ export function ioctlCall(event: Event): IoctlCall {
     pointedBefore: payloadOf(event, PayloadRole.POINTED),
     pointedAfter: payloadOf(event, PayloadRole.POINTED_OUT),
     fault: event.payloads.some(({ fault }) => fault),
-    redacted: event.payloads.some(({ redacted }) => redacted),
+    redacted: isRedacted(event),
   };
 }
 

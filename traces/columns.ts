@@ -115,18 +115,14 @@ export class PayloadColumns {
     this.length = n + 1;
   }
 
+  has(event: number): boolean {
+    const first = this.firstOf(event);
+    return first < this.length && this.event[first] === event;
+  }
+
   /** The segments of one event, copied: they outlive the batch. */
   of(event: number): readonly Payload[] {
-    let low = 0;
-    let high = this.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.event[middle] ?? 0) < event) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
-    }
+    const low = this.firstOf(event);
     if (low === this.length || this.event[low] !== event) {
       return NO_PAYLOADS;
     }
@@ -145,6 +141,20 @@ export class PayloadColumns {
       });
     }
     return found;
+  }
+
+  private firstOf(event: number): number {
+    let low = 0;
+    let high = this.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.event[middle] ?? 0) < event) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
   }
 
   private growSegments(): void {

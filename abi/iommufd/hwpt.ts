@@ -32,7 +32,7 @@ export const HWPT_ALLOC = struct('iommu_hwpt_alloc', 48, {
   reserved: u32(20, reserved),
   data_type: u32(24, { values: HWPT_DATA_TYPES }),
   data_len: u32(28),
-  data_uptr: u64(32),
+  data_uptr: u64(32, { pointer: true }),
   fault_id: u32(40, { hidden: true }),
   reserved2: u32(44, { hidden: true, c: '__reserved2' }),
 });
@@ -57,7 +57,7 @@ export const HW_INFO = struct('iommu_hw_info', 40, {
   flags: u32(4, { hex: true, hidden: true }),
   dev_id: u32(8),
   data_len: u32(12, { direction: 'inout' }),
-  data_uptr: u64(16),
+  data_uptr: u64(16, { pointer: true }),
   out_data_type: u32(24, { values: HW_INFO_TYPES, direction: 'out' }),
   out_max_pasid_log2: u8(28, { direction: 'out' }),
   out_capabilities: u64(32, { flags: HW_CAPABILITIES, direction: 'out' }),
@@ -82,13 +82,13 @@ export const HWPT_GET_DIRTY_BITMAP = struct('iommu_hwpt_get_dirty_bitmap', 48, {
   iova: u64(16),
   length: u64(24, { size: true }),
   page_size: u64(32, { size: true }),
-  data: u64(40),
+  data: u64(40, { pointer: true }),
 });
 
 export const HWPT_INVALIDATE = struct('iommu_hwpt_invalidate', 32, {
   size,
   hwpt_id: u32(4),
-  data_uptr: u64(8),
+  data_uptr: u64(8, { pointer: true }),
   data_type: u32(16),
   entry_len: u32(20),
   entry_num: u32(24, { direction: 'inout' }),

@@ -23,7 +23,7 @@ export const IOAS_IOVA_RANGES = struct('iommu_ioas_iova_ranges', 32, {
   ioas_id: u32(4),
   num_iovas: u32(8, { direction: 'inout' }),
   reserved: u32(12, { ...reserved, c: '__reserved' }),
-  allowed_iovas: u64(16),
+  allowed_iovas: u64(16, { pointer: true }),
   out_iova_alignment: u64(24, { direction: 'out', size: true }),
 });
 
@@ -32,7 +32,7 @@ export const IOAS_ALLOW_IOVAS = struct('iommu_ioas_allow_iovas', 24, {
   ioas_id: u32(4),
   num_iovas: u32(8),
   reserved: u32(12, { ...reserved, c: '__reserved' }),
-  allowed_iovas: u64(16),
+  allowed_iovas: u64(16, { pointer: true }),
 });
 
 export const IOAS_MAP_FLAGS = flagTable('IOMMU_IOAS_MAP_', { FIXED_IOVA: 1, WRITEABLE: 2, READABLE: 4 });
@@ -43,7 +43,7 @@ export const IOAS_MAP = struct('iommu_ioas_map', 40, {
   flags: u32(4, { flags: IOAS_MAP_FLAGS }),
   ioas_id: u32(8),
   reserved: u32(12, { ...reserved, c: '__reserved' }),
-  user_va: u64(16),
+  user_va: u64(16, { pointer: true }),
   length: u64(24, { size: true }),
   iova: u64(32, { direction: 'inout' }),
 });

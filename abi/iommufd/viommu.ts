@@ -24,7 +24,7 @@ export const VIOMMU_ALLOC = struct('iommu_viommu_alloc', 40, {
   out_viommu_id: u32(20, { direction: 'out' }),
   data_len: u32(24),
   reserved: u32(28, reserved),
-  data_uptr: u64(32),
+  data_uptr: u64(32, { pointer: true }),
 });
 
 export const VDEVICE_ALLOC = struct('iommu_vdevice_alloc', 24, {

@@ -16,7 +16,7 @@ export const LYON_MAP_SIZE_MAX = 1n << 30n;
 
 /** V2 had `int rdwr` where `flags` is: same offset, same size of the structure, and 1 means the same. */
 export const LYON_DMA_MAP = struct('vfio_dma_map', 32, {
-  vaddr: u64(0),
+  vaddr: u64(0, { pointer: true }),
   dmaaddr: u64(8, { direction: 'inout' }),
   size: u64(16, { size: true }),
   flags: u64(24, { flags: LYON_DMA_FLAGS }),

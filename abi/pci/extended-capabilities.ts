@@ -243,8 +243,8 @@ export const EXTENDED_CAPABILITIES: readonly Capability[] = [
     register('VC0Status', 0x1a, 2, { linux: 'PCI_VC_RES_STATUS' }),
   ]),
   named(0x03, 'DSN', 'PCI_EXT_CAP_ID_DSN', '7.9.3', [
-    register('SerialLow', 0x04, 4),
-    register('SerialHigh', 0x08, 4),
+    register('SerialLow', 0x04, 4, { identity: 0xffff_ffffn }),
+    register('SerialHigh', 0x08, 4, { identity: 0xffff_ffffn }),
   ]),
   named(0x04, 'PowerBudget', 'PCI_EXT_CAP_ID_PWR', '7.8.1', [
     register('DataSelect', 0x04, 1, { linux: 'PCI_PWR_DSR' }),

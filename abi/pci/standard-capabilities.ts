@@ -129,7 +129,7 @@ export const STANDARD_CAPABILITIES: readonly Capability[] = [
   ]),
   named(0x03, 'VPD', 'PCI_CAP_ID_VPD', '7.9.19', [
     register('Address', 0x02, 2, { linux: 'PCI_VPD_ADDR', fields: { ADDRESS: [0, 15], DONE: 15 } }),
-    register('Data', 0x04, 4, { linux: 'PCI_VPD_DATA' }),
+    register('Data', 0x04, 4, { linux: 'PCI_VPD_DATA', identity: 0xffff_ffffn }),
   ]),
   named(0x04, 'SlotID', 'PCI_CAP_ID_SLOTID', 'PCI-to-PCI Bridge 1.2 13.1', [
     register('ExpansionSlot', 0x02, 1, { linux: 'PCI_SID_ESR' }),

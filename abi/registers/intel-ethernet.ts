@@ -54,7 +54,11 @@ const common: readonly Register[] = [
     fields({ FD: 0, LU: 1, LAN_ID: [2, 2], TXOFF: 4, SPEED: [6, 2], GIO_MASTER_ENABLE: 19 }),
   ),
   register('EECD', 0x0010, 4, fields({ SK: 0, CS: 1, DI: 2, DO: 3, REQ: 6, GNT: 7, PRES: 8, AUTO_RD: 9 })),
-  register('EERD', 0x0014, 4, fields({ START: 0, DONE: 1, ADDR: [2, 14], DATA: [16, 16] })),
+  // The EEPROM's words, the MAC address first.
+  register('EERD', 0x0014, 4, {
+    identity: 0xffff_0000n,
+    ...fields({ START: 0, DONE: 1, ADDR: [2, 14], DATA: [16, 16] }),
+  }),
   register('CTRL_EXT', 0x0018, 4),
   register('FLA', 0x001c, 4),
   register(
@@ -236,7 +240,10 @@ const tables: readonly RegisterArray[] = [
     offset: 0x5400,
     stride: 8,
     count: 16,
-    registers: [register('RAL[{n}]', 0, 4), register('RAH[{n}]', 4, 4, fields({ ADDR: [0, 16], AV: 31 }))],
+    registers: [
+      register('RAL[{n}]', 0, 4, { identity: 0xffff_ffffn }),
+      register('RAH[{n}]', 4, 4, { identity: 0xffffn, ...fields({ ADDR: [0, 16], AV: 31 }) }),
+    ],
   },
   { offset: 0x5600, stride: 4, count: 128, registers: [register('VFTA[{n}]', 0, 4)] },
   { offset: 0x5c00, stride: 4, count: 32, registers: [register('RETA[{n}]', 0, 4)] },

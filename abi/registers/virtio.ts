@@ -50,7 +50,7 @@ const isr: readonly Register[] = [register('ISR', 0, 1, { fields: { QUEUE: 0, CO
 
 /** struct virtio_net_config (5.1.4). */
 const net: readonly Register[] = [
-  ...[0, 1, 2, 3, 4, 5].map((n) => register(`net.mac[${n}]`, n, 1)),
+  ...[0, 1, 2, 3, 4, 5].map((n) => register(`net.mac[${n}]`, n, 1, { identity: 0xffn })),
   register('net.status', 6, 2, { fields: { LINK_UP: 0, ANNOUNCE: 1 } }),
   register('net.max_virtqueue_pairs', 8, 2),
   register('net.mtu', 10, 2),

@@ -50,7 +50,7 @@ export const BIND_IOMMUFD = struct('vfio_device_bind_iommufd', 16, {
   flags: u32(4, { flags: BIND_FLAGS }),
   iommufd: s32(8),
   out_devid: u32(12, { direction: 'out' }),
-  token_uuid_ptr: u64(16, { hidden: true }),
+  token_uuid_ptr: u64(16, { pointer: true, hidden: true }),
 });
 
 export const ATTACH_FLAGS = flagTable('VFIO_DEVICE_ATTACH_', { PASID: 1 });

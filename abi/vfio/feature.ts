@@ -60,13 +60,13 @@ export const FEATURE_DMA_LOGGING_CONTROL = struct('vfio_device_feature_dma_loggi
   page_size: u64(0, { size: true }),
   num_ranges: u32(8),
   reserved: u32(12, { hidden: true, c: '__reserved' }),
-  ranges: u64(16),
+  ranges: u64(16, { pointer: true }),
 });
 export const FEATURE_DMA_LOGGING_REPORT = struct('vfio_device_feature_dma_logging_report', 32, {
   iova: u64(0),
   length: u64(8, { size: true }),
   page_size: u64(16, { size: true }),
-  bitmap: u64(24),
+  bitmap: u64(24, { pointer: true }),
 });
 export const FEATURE_MIG_DATA_SIZE = struct('vfio_device_feature_mig_data_size', 8, {
   stop_copy_length: u64(0, { size: true, direction: 'out' }),

@@ -9,7 +9,7 @@ import { struct, u32, u64 } from '../layout.js';
 export const SPAPR_REGISTER_MEMORY = struct('vfio_iommu_spapr_register_memory', 24, {
   argsz: u32(0),
   flags: u32(4, { hex: true }),
-  vaddr: u64(8),
+  vaddr: u64(8, { pointer: true }),
   size: u64(16, { size: true }),
 });
 

@@ -20,7 +20,7 @@ export const DMA_MAP_FLAGS = flagTable('VFIO_DMA_MAP_FLAG_', { READ: 1, WRITE: 2
 export const DMA_MAP = struct('vfio_iommu_type1_dma_map', 32, {
   argsz: u32(0),
   flags: u32(4, { flags: DMA_MAP_FLAGS }),
-  vaddr: u64(8),
+  vaddr: u64(8, { pointer: true }),
   iova: u64(16),
   size: u64(24, { size: true }),
 });
@@ -41,7 +41,7 @@ export const DMA_UNMAP = struct('vfio_iommu_type1_dma_unmap', 24, {
 export const BITMAP = struct('vfio_bitmap', 24, {
   pgsize: u64(0, { size: true }),
   bitmap_size: u64(8, { size: true, c: 'size' }),
-  data: u64(16),
+  data: u64(16, { pointer: true }),
 });
 
 export const DIRTY_PAGES_FLAGS = flagTable('VFIO_IOMMU_DIRTY_PAGES_FLAG_', {
@@ -60,7 +60,7 @@ export const DIRTY_BITMAP_GET = struct('vfio_iommu_type1_dirty_bitmap_get', 40, 
   range: u64(8, { size: true, c: 'size' }),
   pgsize: u64(16, { size: true, c: 'bitmap.pgsize' }),
   bitmap_size: u64(24, { size: true, c: 'bitmap.size' }),
-  data: u64(32, { c: 'bitmap.data' }),
+  data: u64(32, { pointer: true, c: 'bitmap.data' }),
 });
 
 export const IOMMU_CAP_IOVA_RANGE = 1;

@@ -129,6 +129,7 @@ function isPlain(batch: EventBatch, row: number, width: number): boolean {
   return (
     (width === 4 || width === 8 || width === 2 || width === 1) &&
     batch.kind[row] !== EventKind.UPDATE &&
+    !batch.payloads.has(row) &&
     ((batch.flags[row] as number) & EventFlag.UNKNOWN) === 0 &&
     batch.errno[row] === 0
   );

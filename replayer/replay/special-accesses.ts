@@ -6,7 +6,7 @@
 import { MmioForm } from '../../abi/mmio-sites.js';
 import { hex } from '../../abi/text.js';
 import { regionName } from '../../abi/vfio/regions.js';
-import { payloadBytes } from '../../session/payloads.js';
+import { isRedacted, payloadBytes } from '../../session/payloads.js';
 import { type Event, EventFlag, EventKind, PayloadRole } from '../../traces/model.js';
 import { littleEndian } from './bytes.js';
 import type { ReplayContext } from './context.js';
@@ -44,7 +44,7 @@ export class SpecialAccesses {
   #make(event: Event, place: Place): string | undefined {
     if (place.width === 0) return 'accesses of which the recorder did not see the width';
     if (event.errno !== 0) return this.#refused(event, place);
-    const unknown = (event.flags & EventFlag.UNKNOWN) !== 0;
+    const unknown = (event.flags & EventFlag.UNKNOWN) !== 0 || isRedacted(event);
     switch (event.kind) {
       case EventKind.LOAD:
         return this.#load(event, place, unknown);

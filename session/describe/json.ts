@@ -6,7 +6,7 @@ import { hex, hexBytes } from '../../abi/text.js';
 import { type Event, EventFlag, PayloadRole } from '../../traces/model.js';
 import type { DefinitionMaps } from '../../traces/reader.js';
 import type { ObjectNames } from '../object-names.js';
-import { payloadBytes } from '../payloads.js';
+import { isRedacted, payloadBytes } from '../payloads.js';
 import type { Description } from './description.js';
 import { kindName } from './kinds.js';
 import type { SiteNames } from './site.js';
@@ -76,6 +76,7 @@ export function eventJson(
     ...(data !== undefined && { data: hexBytes(data, DATA_SHOWN), data_bytes: data.length }),
     ...((event.flags & EventFlag.INTENT) !== 0 && { completed: false }),
     ...((event.flags & EventFlag.RAW) !== 0 && { raw_syscall: true }),
+    ...(isRedacted(event) && { redacted: true }),
     ...(!description.known && { known: false }),
     ...sites.json(event.site, event.kind),
     text: description.text,

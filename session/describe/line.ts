@@ -3,6 +3,7 @@ import { escapeText } from '../../abi/text.js';
 import type { Event } from '../../traces/model.js';
 import type { DefinitionMaps } from '../../traces/reader.js';
 import type { ObjectNames } from '../object-names.js';
+import { isRedacted } from '../payloads.js';
 import type { Description } from './description.js';
 import type { SiteNames } from './site.js';
 import { durationText, timeText } from './time.js';
@@ -41,7 +42,7 @@ export class LineWriter {
 
   /** Without number, time and call site. */
   content(event: Event, description: Description): string {
-    let text = `${this.#names.label(event.object).padEnd(OBJECT_WIDTH)}  ${description.text}`;
+    let text = `${this.#names.label(event.object).padEnd(OBJECT_WIDTH)}  ${description.text}${isRedacted(event) ? ' (withheld)' : ''}`;
     if (description.result !== undefined) text += ` = ${description.result}`;
     if (event.duration > 0) text += ` <${durationText(event.duration)}>`;
     return text;

@@ -118,7 +118,7 @@ export function overviewText(trace: Trace, overview: Overview, callSites?: CallS
     row(
       'host',
       escapeText(
-        `${host.hostname}: Linux ${host.kernel} ${host.machine}, ${host.os}, ${host.cpu} × ${host.cpus}`,
+        `${host.hostname === '' ? '' : `${host.hostname}: `}Linux ${host.kernel} ${host.machine}, ${host.os}, ${host.cpu} × ${host.cpus}`,
       ),
     ),
     row(

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A window of a recording as a recording of its own, with the set-up that it needs. */
-import { EventBatch, PAYLOAD_CUT, PAYLOAD_FAULT, PAYLOAD_REDACTED } from '../../traces/columns.js';
 import { eventOfRow } from '../../traces/event-of-row.js';
-import type { Payload } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
 import { TraceWriter } from '../../traces/writer.js';
+import { EventCopier } from '../copy-events.js';
 import { SetUp } from './setup.js';
 
 /** What the summary says of how the recording ended. */
@@ -22,7 +21,8 @@ export async function trim(trace: Trace, output: string, from: number, end: numb
   const setUp = new SetUp(trace, from, end);
   const { recorder, host, command, modes, clock } = trace.header;
   const writer = await TraceWriter.create(output, { recorder, host, command, modes, clock });
-  const copier = new Copier(writer);
+  const copier = new EventCopier(writer);
+  const copied = { setUp: 0, window: 0 };
   try {
     const { definitions } = trace;
     await writer.writeDefinitions({
@@ -37,8 +37,9 @@ export async function trim(trace: Trace, output: string, from: number, end: numb
     for (const batch of trace.batches({ from: 0, to: end })) {
       for (let row = batch.begin; row < batch.end; row++) {
         const isInside = batch.firstEvent + row >= from;
-        if (isInside) await copier.copy(batch, row, true);
-        else if (setUp.needs(eventOfRow(trace, batch, row))) await copier.copy(batch, row, false);
+        if (!isInside && !setUp.needs(eventOfRow(trace, batch, row))) continue;
+        await copier.copy(batch, row);
+        copied[isInside ? 'window' : 'setUp']++;
       }
     }
     await copier.flush();
@@ -57,55 +58,5 @@ export async function trim(trace: Trace, output: string, from: number, end: numb
     await writer.close();
     throw error;
   }
-  return { setUp: copier.setUp, window: copier.window, bytes: writer.bytesWritten };
-}
-
-class Copier {
-  setUp = 0;
-  window = 0;
-  readonly #batch = new EventBatch();
-
-  constructor(readonly writer: TraceWriter) {}
-
-  async copy(from: EventBatch, row: number, isInside: boolean): Promise<void> {
-    const batch = this.#batch;
-    const payloads = from.payloads.of(row);
-    const bytes = payloads.reduce((sum, { data }) => sum + data.length, 0);
-    if (batch.length === batch.capacity || !batch.payloads.hasRoom(payloads.length, bytes))
-      await this.flush();
-    const to = batch.length;
-    batch.kind[to] = from.kind[row] as number;
-    batch.flags[to] = from.flags[row] as number;
-    batch.thread[to] = from.thread[row] as number;
-    batch.object[to] = from.object[row] as number;
-    batch.fd[to] = from.fd[row] as number;
-    batch.op[to] = from.op[row] as number;
-    batch.time[to] = from.time[row] as bigint;
-    batch.duration[to] = from.duration[row] as bigint;
-    batch.offset[to] = from.offset[row] as bigint;
-    batch.value[to] = from.value[row] as bigint;
-    batch.result[to] = from.result[row] as bigint;
-    batch.errno[to] = from.errno[row] as number;
-    batch.site[to] = from.site[row] as number;
-    for (const payload of payloads) {
-      const { role, index, address, data } = payload;
-      const at = batch.payloads.add(to, role, index, flagsOf(payload), address, data.length);
-      batch.payloads.bytes.set(data, at);
-    }
-    batch.length = to + 1;
-    if (isInside) this.window++;
-    else this.setUp++;
-  }
-
-  async flush(): Promise<void> {
-    if (this.#batch.length === 0) return;
-    await this.writer.ready();
-    await this.writer.writeChunk(this.#batch, []);
-    this.#batch.clear();
-    this.#batch.payloads.clear();
-  }
-}
-
-function flagsOf({ cut, fault, redacted }: Payload): number {
-  return (cut ? PAYLOAD_CUT : 0) | (fault ? PAYLOAD_FAULT : 0) | (redacted ? PAYLOAD_REDACTED : 0);
+  return { ...copied, bytes: writer.bytesWritten };
 }

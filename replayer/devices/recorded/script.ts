@@ -6,7 +6,7 @@ import { IRQ_INDEXES, IRQ_SET } from '../../../abi/vfio/irqs.js';
 import { CONFIG_REGION, ROM_REGION } from '../../../abi/vfio/regions.js';
 import type { Change } from '../../../session/change.js';
 import { dmaBytes } from '../../../session/describe/dma.js';
-import { payloadOf } from '../../../session/payloads.js';
+import { isRedacted, payloadOf } from '../../../session/payloads.js';
 import { Session } from '../../../session/state.js';
 import { AddressSpaces, type DmaSpace } from '../../../session/story/address-spaces.js';
 import { type Event, EventFlag, EventKind, PayloadRole } from '../../../traces/model.js';
@@ -142,7 +142,7 @@ class ScriptReader {
       case EventKind.IOCTL:
         return this.#ioctl(event);
       case EventKind.DMA:
-        return this.#isMine(event) && event.errno === 0 ? [this.#dma(event)] : [];
+        return this.#isMine(event) && event.errno === 0 && !isRedacted(event) ? [this.#dma(event)] : [];
       case EventKind.INTERRUPT:
         return this.#isMine(event)
           ? [
@@ -170,7 +170,7 @@ class ScriptReader {
     const offset = Number(event.offset);
     if (region > ROM_REGION || event.offset > 2n ** 48n || event.errno !== 0) return [];
     const { kind, flags } = event;
-    const unknown = (flags & EventFlag.UNKNOWN) !== 0;
+    const unknown = (flags & EventFlag.UNKNOWN) !== 0 || (kind !== EventKind.LOAD && isRedacted(event));
     if (kind !== EventKind.STORE && (flags & EventFlag.INTENT) !== 0) return [];
     const bytes = unknown ? new Uint8Array((event.op >>> 8) & 0xff) : bytesMoved(event);
     const pieces = accessPieces(offset, bytes);
@@ -193,7 +193,7 @@ class ScriptReader {
     const pieces = transferPieces(offset, bytes);
     return reading
       ? this.#reads(event, place.index, pieces)
-      : this.#writes(event, place.index, pieces, false);
+      : this.#writes(event, place.index, pieces, isRedacted(event));
   }
 
   #reads(event: Event, region: number, pieces: readonly Piece[]): readonly ReadStep[] {
