@@ -23,11 +23,16 @@ interface Connected {
   readonly interrupts: RemoteInterrupts;
 }
 
+/** PCI 3.0 §6.2.2, in the Command register's second byte. */
+const INTERRUPT_DISABLE_HIGH = 0x04;
+
 export class RemoteDevice implements Device {
   #connected: Connected | undefined;
   #host: Host | undefined;
   #intxPending = false;
   #gone = false;
+  /** The Command register as the server has it. */
+  readonly #command = new Uint8Array(2);
 
   constructor(
     readonly path: string,
@@ -79,6 +84,7 @@ export class RemoteDevice implements Device {
     }
     // VFIO restores configuration space after a reset; here it is as after power-on.
     writeRegion(server, CONFIG_REGION, COMMAND, bytesOf(0n, 2));
+    this.#command.fill(0);
     this.#routeInterrupts();
   }
 
@@ -92,11 +98,27 @@ export class RemoteDevice implements Device {
   configWritten(offset: number, width: Width, value: number): void {
     // Addresses of BARs and ROM mean something on this side only.
     const isAddress = (offset >= BAR0 && offset < CAPABILITIES_POINTER) || offset === ROM_ADDRESS;
-    if (!isAddress) {
+    const bytes = bytesOf(BigInt(this.#withoutFlr(offset, value)), width);
+    if (!isAddress && !this.#isInterruptDisable(offset, bytes)) {
       const { server } = this.#remote();
-      writeRegion(server, CONFIG_REGION, offset, bytesOf(BigInt(this.#withoutFlr(offset, value)), width));
+      writeRegion(server, CONFIG_REGION, offset, bytes);
     }
     this.#routeInterrupts();
+  }
+
+  /**
+   * The kernel masks INTx by the Command register each time that it comes. A server has masked it already, and one without a
+   * twin socket can't take a command while it waits for the answer to its DMA, which often follows an interrupt: libvfio-user
+   * ends then. So Interrupt Disable stays on this side, and a write of nothing else is not made.
+   */
+  #isInterruptDisable(offset: number, bytes: Uint8Array): boolean {
+    const high = COMMAND + 1 - offset;
+    if (bytes[high] !== undefined) bytes[high] = (bytes[high] ?? 0) & ~INTERRUPT_DISABLE_HIGH;
+    const isCommand = offset >= COMMAND && offset + bytes.length <= COMMAND + 2;
+    if (!isCommand) return false;
+    const before = this.#command.slice();
+    this.#command.set(bytes, offset - COMMAND);
+    return high < bytes.length && this.#command.every((byte, at) => byte === before[at]);
   }
 
   memoryChanged({ start, last, readable, writable, mapped }: MemoryChange): void {

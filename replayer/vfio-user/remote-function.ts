@@ -57,8 +57,9 @@ export function askFunction(server: ServerConnection): RemoteFunction {
   const capabilities = capabilitiesOf(config, kept);
   const view = new DataView(config.buffer);
   const pin = config[0x3d] as number;
+  const canReset = (flags & DEVICE_FLAGS.bits.RESET) !== 0;
   return {
-    canReset: (flags & DEVICE_FLAGS.bits.RESET) !== 0,
+    canReset,
     vectors: [IRQ_INDEXES.values.INTX, IRQ_INDEXES.values.MSI, IRQ_INDEXES.values.MSIX].map((index) =>
       vectorsOf(server, index, readU32(info, 12)),
     ),
@@ -75,6 +76,7 @@ export function askFunction(server: ServerConnection): RemoteFunction {
       bars: barsOf(server, config),
       configSize: config.length === EXTENDED_BYTES ? EXTENDED_BYTES : CONFIG_BYTES,
       capabilities,
+      specificReset: canReset,
       extendedCapabilities: config.length === EXTENDED_BYTES ? extendedOf(config) : [],
     },
   };
