@@ -18,6 +18,8 @@ export const UIOMMU = 13;
 export const SYSFS = 14;
 export const KVM = 15;
 export const KVM_VM = 16;
+/** A socket of generic netlink, on a machine with the VFIO of 2010. */
+export const LYON_NETLINK = 20;
 
 const names: readonly string[] = [
   'fd',
@@ -40,6 +42,7 @@ const names: readonly string[] = [
   'pagemap',
   'epoll',
   'socket',
+  'netlink',
 ];
 
 /** The word that a person reads; the devices of all three interfaces are devices. */

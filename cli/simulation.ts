@@ -10,7 +10,7 @@ export const simulationOptions = {
     string: true,
     default: [] as string[],
     describe:
-      'a simulated device instead of the machine’s: nvme[:file=F,size=64M,bdf=B], edu, generic:FILE, vfio-user:SOCKET, TRACE.vtape; several make several, from 0000:00:04.0 on',
+      'a simulated device instead of the machine’s: nvme[:file=F,size=64M,bdf=B], edu, generic:FILE, vfio-user:SOCKET, TRACE.vtape; several make several, from 0000:00:04.0 on; each takes remove-after=TIME',
   },
   'sim-kernel': {
     type: 'string',
@@ -52,7 +52,8 @@ export async function simulate(
 }
 
 export function reportSimulation(report: SimulatorReport, say: (line: string) => void): void {
-  const { faults, firstFaults, refused, bugs } = report;
+  const { faults, firstFaults, refused, bugs, notes } = report;
+  for (const note of notes) say(note);
   if (refused !== undefined)
     say(
       `the driver's memory could not be reached (${refused}): run vfiotape as the driver's user, and the driver without privileges of its own`,

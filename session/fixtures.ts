@@ -22,6 +22,7 @@ import { IRQ_INFO, IRQ_SET } from '../abi/vfio/irqs.js';
 import { REGION_INFO } from '../abi/vfio/region-info.js';
 import { defaultRegionOffset } from '../abi/vfio/regions.js';
 import { DMA_MAP, DMA_UNMAP } from '../abi/vfio/type1.js';
+import { SIM_NETLINK } from '../abi/wire/sim.js';
 import { EventBatch } from '../traces/columns.js';
 import { HEADER } from '../traces/fixtures.js';
 import {
@@ -145,7 +146,7 @@ export const NVME_DEVICE: Omit<DeviceDefinition, 'id'> = {
 };
 
 export class RecordedSession {
-  readonly #modes: RecordingModes;
+  #modes: RecordingModes;
   readonly #rows: PlacedRow[] = [];
   readonly #objects: ObjectDefinition[] = [];
   readonly #devices: DeviceDefinition[] = [];
@@ -372,6 +373,33 @@ export class RecordedSession {
   openLyon(definition: Partial<Omit<DeviceDefinition, 'id'>> = {}): Opened {
     const device = this.#device({ ...NVME_DEVICE, ...definition });
     return this.open(ObjectKind.LYON_DEVICE, '/dev/vfio0', { device });
+  }
+
+  /** A socket of generic netlink, which is seen on simulated machines. */
+  openNetlink(): Opened {
+    this.#modes = { ...this.#modes, backend: 'simulated' };
+    return this.open(ObjectKind.LYON_NETLINK, SIM_NETLINK);
+  }
+
+  /** One datagram, sent or received. */
+  netlink(
+    direction: 'send' | 'receive',
+    { object, fd }: Opened,
+    message: Uint8Array,
+    { flags = 0n, errno = 0 }: { readonly flags?: bigint; readonly errno?: number } = {},
+  ): this {
+    const data = { role: PayloadRole.DATA, index: 0, address: 0n, cut: false, fault: false, redacted: false };
+    return this.event({
+      kind: direction === 'send' ? EventKind.WRITE : EventKind.READ,
+      object,
+      fd,
+      op: message.length,
+      offset: flags,
+      value: firstBytes(message),
+      result: errno === 0 ? BigInt(message.length) : -1n,
+      errno,
+      payloads: [{ ...data, data: message }],
+    });
   }
 
   bind(device: Opened, iommufd: Opened, errno = 0): this {

@@ -5,7 +5,11 @@ import { join } from 'node:path';
 import { packageRoot } from '../abi/package-root.js';
 
 /** What examples/nvme drives VFIO with, in its three dialects (vfio.h): other programs link it, too. */
-export const EXAMPLE_VFIO: readonly string[] = ['examples/nvme/vfio.c', 'examples/nvme/lyon2010.c'];
+export const EXAMPLE_VFIO: readonly string[] = [
+  'examples/nvme/vfio.c',
+  'examples/nvme/lyon2010.c',
+  'examples/nvme/lyon2010_netlink.c',
+];
 
 /** Compiles `sources`, paths within the project, to `program`. Throws what the compiler said. */
 export function compileC(program: string, sources: readonly string[], flags: readonly string[] = []): void {

@@ -62,6 +62,7 @@ export const ObjectKind = {
   PAGEMAP: 17,
   EPOLL: 18,
   SOCKET: 19,
+  LYON_NETLINK: 20,
 } as const;
 export type ObjectKind = (typeof ObjectKind)[keyof typeof ObjectKind];
 

@@ -132,7 +132,7 @@ test('netlink messages: encoded and decoded, several in a datagram, cut anywhere
   assert.equal(attributeNumber(first, LYON_ATTRIBUTES.PCI_BUS), undefined);
   for (let length = 0; length < both.length; length++)
     assert.equal(decodeNetlink(both.subarray(0, length)).length, length < message.length ? 0 : 1);
-  assert.equal(new DataView(encodeNetlinkError(first, 22).buffer).getInt32(16, true), -22);
+  assert.equal(new DataView(encodeNetlinkError(first, 22, 9).buffer).getInt32(16, true), -22);
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => {
       decodeNetlink(bytes);

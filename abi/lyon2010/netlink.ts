@@ -39,7 +39,12 @@ export const LYON_ATTRIBUTES = {
 export const LYON_ERROR_REPLY_MS = 3000;
 export const LYON_SUSPEND_REPLY_MS = 5000;
 
+/** The protocol of socket(AF_NETLINK, …). */
+export const NETLINK_GENERIC = 16;
 export const NLMSG_ERROR = 2;
+export const NLMSG_DONE = 3;
+/** Numbers below it are netlink's own messages. */
+export const NLMSG_MIN_TYPE = 0x10;
 export const GENL_ID_CTRL = 0x10;
 export const CTRL_CMD_NEWFAMILY = 1;
 export const CTRL_CMD_GETFAMILY = 3;
@@ -48,7 +53,11 @@ export const CTRL_ATTR_FAMILY_NAME = 2;
 export const CTRL_ATTR_VERSION = 3;
 export const CTRL_ATTR_HDRSIZE = 4;
 export const CTRL_ATTR_MAXATTR = 5;
+export const NLM_F_REQUEST = 1;
+export const NLM_F_MULTI = 2;
 export const NLM_F_ACK = 4;
+/** NLM_F_ROOT | NLM_F_MATCH */
+export const NLM_F_DUMP = 0x300;
 
 const HEADER = 16;
 const GENERIC_HEADER = 4;
@@ -118,6 +127,28 @@ export function attributeNumber(
   return value;
 }
 
+/** Which device a message is about, as an address like 0000:00:04.0; undefined when it does not say all of it. */
+export function lyonDeviceOf(message: NetlinkMessage): string | undefined {
+  const { PCI_DOMAIN, PCI_BUS, PCI_SLOT, PCI_FUNC } = LYON_ATTRIBUTES;
+  const [segment, bus, slot, fn] = [PCI_DOMAIN, PCI_BUS, PCI_SLOT, PCI_FUNC].map((one) =>
+    attributeNumber(message, one),
+  );
+  if (segment === undefined || bus === undefined || slot === undefined || fn === undefined) return undefined;
+  const hex = (value: bigint, digits: number): string => value.toString(16).padStart(digits, '0');
+  return `${hex(segment, 4)}:${hex(bus, 2)}:${hex(slot, 2)}.${fn}`;
+}
+
+/** Writes another address like 0000:00:04.0 into the bytes of a message that names a device. */
+export function setLyonDevice(message: NetlinkMessage, address: string): void {
+  const { PCI_DOMAIN, PCI_BUS, PCI_SLOT, PCI_FUNC } = LYON_ATTRIBUTES;
+  const numbers = address.split(/[:.]/).map((text) => Number.parseInt(text, 16));
+  for (const [i, { type, bytes }] of [PCI_DOMAIN, PCI_BUS, PCI_SLOT, PCI_FUNC].entries()) {
+    const held = message.attributes.get(type);
+    for (let at = 0; held !== undefined && at < bytes; at++)
+      held[at] = ((numbers[i] ?? 0) >> (8 * at)) & 0xff;
+  }
+}
+
 export function attribute(type: number, bytes: number, value: number | bigint): Uint8Array {
   const content = new Uint8Array(bytes);
   for (let i = 0; i < bytes; i++) content[i] = Number((BigInt(value) >> BigInt(8 * i)) & 0xffn);
@@ -158,12 +189,29 @@ export function encodeNetlink(message: Outgoing): Uint8Array {
   return bytes;
 }
 
-/** NLMSG_ERROR: 0 acknowledges; the header of what it is about follows (struct nlmsgerr). */
-export function encodeNetlinkError(about: NetlinkMessage, errno: number): Uint8Array {
-  const bytes = new Uint8Array(HEADER + 4 + HEADER);
-  header(bytes, bytes.length, NLMSG_ERROR, 0, about.sequence, about.port);
+/**
+ * NLMSG_ERROR: 0 acknowledges; what it is about follows (struct nlmsgerr), after an acknowledgement its header alone
+ * (netlink_ack).
+ */
+export function encodeNetlinkError(about: NetlinkMessage, errno: number, port: number): Uint8Array {
+  const kept = errno === 0 ? about.bytes.subarray(0, HEADER) : about.bytes;
+  const bytes = new Uint8Array(HEADER + 4 + kept.length);
+  header(bytes, bytes.length, NLMSG_ERROR, 0, about.sequence, port);
   new DataView(bytes.buffer).setInt32(HEADER, -errno, true);
-  bytes.set(about.bytes.subarray(0, HEADER), HEADER + 4);
+  bytes.set(kept, HEADER + 4);
+  return bytes;
+}
+
+/** The errno of an NLMSG_ERROR, 0 for an acknowledgement; undefined for any other message. */
+export function netlinkErrno({ type, bytes }: NetlinkMessage): number | undefined {
+  if (type !== NLMSG_ERROR) return undefined;
+  return -new DataView(bytes.buffer, bytes.byteOffset).getInt32(HEADER, true);
+}
+
+/** NLMSG_DONE: the end of an answer in several parts. */
+export function encodeNetlinkDone(about: NetlinkMessage, port: number): Uint8Array {
+  const bytes = new Uint8Array(HEADER + 4);
+  header(bytes, bytes.length, NLMSG_DONE, NLM_F_MULTI, about.sequence, port);
   return bytes;
 }
 

@@ -67,6 +67,7 @@ enum vfiotape_kind {
 	VFIOTAPE_CLOSE = 5,     /* last fd (close_range) 0                  0 or -1       0 close, 1 close_range fd        - */
 	VFIOTAPE_DUP = 6,       /* 0                 wanted fd              new fd or -1  enum vfiotape_dup      old fd    - */
 	VFIOTAPE_IOCTL = 7,     /* 0                 argument               return        request (low 32 bits)  fd        IN, OUT, POINTED; object = the fd's */
+	/* READ and WRITE of a netlink socket, by whichever call: the offset is the call's MSG_ flags, the bytes are one datagram. */
 	VFIOTAPE_READ = 8,      /* file offset       first 8 bytes          return        bytes asked for        fd        DATA when more than 8 bytes moved */
 	VFIOTAPE_WRITE = 9,     /* file offset       first 8 bytes          return        bytes given            fd        DATA when more than 8 bytes moved */
 	VFIOTAPE_LSEEK = 10,    /* wanted offset     whence                 new offset    0                      fd        - */
@@ -133,7 +134,8 @@ enum vfiotape_object_kind {
 	VFIOTAPE_OBJECT_PAGEMAP = 17,       /* /proc/self/pagemap */
 	VFIOTAPE_OBJECT_EPOLL = 18,         /* only followed, never recorded by itself */
 	VFIOTAPE_OBJECT_SOCKET = 19,        /* reserved */
-	VFIOTAPE_OBJECT_KIND_END = 20,
+	VFIOTAPE_OBJECT_LYON_NETLINK = 20,  /* socket(AF_NETLINK, …, NETLINK_GENERIC) on a simulated machine of 2010; PATH is VFIOTAPE_SIM_NETLINK */
+	VFIOTAPE_OBJECT_KIND_END = 21,
 };
 
 /* --- payload: segments in the side ring, each 8-byte aligned; the chain of one record lies in one piece ---------- */

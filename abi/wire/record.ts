@@ -136,7 +136,8 @@ export const ObjectKind = {
   PAGEMAP: 17,
   EPOLL: 18,
   SOCKET: 19,
-  KIND_END: 20,
+  LYON_NETLINK: 20,
+  KIND_END: 21,
 } as const;
 export type ObjectKind = (typeof ObjectKind)[keyof typeof ObjectKind];
 

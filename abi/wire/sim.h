@@ -11,7 +11,7 @@
  * All numbers are little endian. Every connection is one of four things, by the first request on it:
  *
  *   OPEN      a VFIO file that the driver opened by its path. The connection is the driver's descriptor: nothing is
- *             sent on it after the reply; its hang-up (the last descriptor in any process is closed) closes the file.
+ *             sent on it after the reply, but for a netlink socket's datagrams; its hang-up (the last descriptor in any process is closed) closes the file.
  *   SPARE     a VFIO file to be: an ioctl that makes a descriptor (VFIO_GROUP_GET_DEVICE_FD, IOMMU_FAULT_QUEUE_ALLOC)
  *             names it, and if it is taken it is as after OPEN. Otherwise the shim closes it.
  *   CHANNEL   requests of one process, one at a time: each is answered before the next is sent. A process has several,
@@ -33,6 +33,8 @@
 #define VFIOTAPE_SIM_VARIABLE "VFIOTAPE_SIM"
 #define VFIOTAPE_SIM_SOCKET "/socket"
 #define VFIOTAPE_SIM_ROOT "/root"
+/* What is opened for a socket of generic netlink; -ENOENT: this machine's VFIO has nothing to do with it. */
+#define VFIOTAPE_SIM_NETLINK "netlink:generic"
 
 /*
  * Paths that are looked up in DIR/root: the name itself and everything below it; with a star at its end also whatever
@@ -130,7 +132,17 @@ enum vfiotape_sim_type {
 	 * place. Sent by the parent before fork returns there; the child may come first with a CHANNEL of its own.
 	 */
 	VFIOTAPE_SIM_FORKED = 17, /* child's pid  0                0            0               -            0 */
-	VFIOTAPE_SIM_TYPE_END = 18,
+	/*
+	 * mprotect to `c` (PROT_ bits), before it is made, or madvise that took the pages away (c: ~0). Only once a 2010 device has
+	 * mapped memory for DMA: its kernel takes a mapping down whose pages change. file: 0
+	 */
+	VFIOTAPE_SIM_CHANGED = 19, /* address     length           protection   0               -            0 */
+	/*
+	 * On a netlink socket: bind(2), or only what its port is. A WRITE on one is a datagram; the server puts each datagram
+	 * for the driver onto the connection, one netlink message in each, whose header says how long it is.
+	 */
+	VFIOTAPE_SIM_BIND = 18,   /* wanted port, 0: any  1: bind, 0: tell  0      0               -            0 or errno; a the port, 0: none yet */
+	VFIOTAPE_SIM_TYPE_END = 20,
 };
 
 /* What a file is: reply to OPEN, FILE and IOCTL. The numbers are those of enum vfiotape_object_kind in record.h. */

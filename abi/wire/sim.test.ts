@@ -34,6 +34,7 @@ const texts: Readonly<Record<string, string>> = {
   VARIABLE: wire.SIM_VARIABLE,
   SOCKET: wire.SIM_SOCKET,
   ROOT: wire.SIM_ROOT,
+  NETLINK: wire.SIM_NETLINK,
 };
 
 const header = readFileSync(headerPath, 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');

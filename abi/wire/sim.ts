@@ -11,6 +11,7 @@ export const SIM_DIRECTORY_MAX = 96;
 export const SIM_VARIABLE = 'VFIOTAPE_SIM';
 export const SIM_SOCKET = '/socket';
 export const SIM_ROOT = '/root';
+export const SIM_NETLINK = 'netlink:generic';
 
 /** Paths that are looked up in DIR/root; a star stands for any continuation of the name. */
 export const SIM_PREFIXES: readonly string[] = [
@@ -82,7 +83,9 @@ export const SimType = {
   STORE: 15,
   CLOSED: 16,
   FORKED: 17,
-  TYPE_END: 18,
+  BIND: 18,
+  CHANGED: 19,
+  TYPE_END: 20,
 } as const;
 export type SimType = (typeof SimType)[keyof typeof SimType];
 

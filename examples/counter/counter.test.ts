@@ -18,6 +18,7 @@ test('counts, interrupts at ten, forgets at reset', () => {
     intx: () => undefined,
     defer: (work) => work(),
     removed: () => undefined,
+    administer: () => undefined,
   };
   // Memory and bus mastering; one MSI vector.
   fn.configWrite(0x04, 2, 0x0006);

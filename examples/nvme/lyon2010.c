@@ -71,6 +71,7 @@ void lyon_open(struct vfio *vfio, const char *bdf)
 	check(vfio->container >= 0, "open /dev/uiommu");
 	check(ioctl(vfio->device, VFIO_DOMAIN_SET, &vfio->container) == 0, "put the device into an IOMMU domain");
 	vfio->config_offset = VFIO_PCI_CONFIG_OFF;
+	lyon_listen(vfio, bdf);
 	vfio->msix_count = msix_vectors(vfio);
 }
 

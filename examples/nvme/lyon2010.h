@@ -6,6 +6,10 @@
 #include "vfio.h"
 
 void lyon_open(struct vfio *vfio, const char *bdf);
+/* Registers for REMOVE and for suspend. */
+void lyon_listen(struct vfio *vfio, const char *bdf);
+/* Answers what has come since; true when the device is to be taken away. */
+bool lyon_is_wanted_back(const struct vfio *vfio);
 void lyon_map_bar(struct vfio *vfio, size_t bytes);
 void lyon_map_memory(struct vfio *vfio, size_t bytes);
 void lyon_unmap_memory(struct vfio *vfio);

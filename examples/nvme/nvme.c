@@ -7,6 +7,7 @@
  *	nvme --cdev 0000:00:04.0        through /dev/vfio/devices/vfioN and iommufd (Linux 6.8 and later, if configured)
  *	nvme --lyon2010 0000:00:04.0    through /dev/vfioN, the interface of 2010 (simulated: vfiotape run --abi lyon2010)
  *	nvme --irq msix 0000:00:04.0    waits for interrupts instead of polling the completion queues
+ *	nvme --repeat 1000 …            does it so often, unless the host wants the device back
  *
  * Sections named below are those of the NVM Express Base Specification 1.4. VFIO's part is in vfio.c and lyon2010.c.
  */
@@ -421,6 +422,7 @@ int main(int argc, char **argv)
 	bool interrupts = false, usable = true;
 	uint32_t class, limit, block_bytes, bytes;
 	int next = 1;
+	unsigned long times = 1, done = 0;
 	bool same;
 
 	for (; next < argc - 1 && usable; next++) {
@@ -431,12 +433,15 @@ int main(int argc, char **argv)
 		} else if (strcmp(argv[next], "--irq") == 0 && next + 1 < argc - 1) {
 			interrupts = strcmp(argv[++next], "msix") == 0;
 			usable = interrupts || strcmp(argv[next], "polled") == 0;
+		} else if (strcmp(argv[next], "--repeat") == 0 && next + 1 < argc - 1) {
+			times = strtoul(argv[++next], NULL, 10);
+			usable = times > 0;
 		} else {
 			usable = false;
 		}
 	}
 	if (!usable || next != argc - 1 || argv[next][0] == '-') {
-		fprintf(stderr, "usage: nvme [--cdev | --lyon2010] [--irq polled|msix] DDDD:BB:DD.F\n");
+		fprintf(stderr, "usage: nvme [--cdev | --lyon2010] [--irq polled|msix] [--repeat TIMES] DDDD:BB:DD.F\n");
 		return 2;
 	}
 	vfio_open(&nvme.vfio, argv[next], dialect);
@@ -444,12 +449,16 @@ int main(int argc, char **argv)
 	errno = ENODEV;
 	check(class >> 8 == PCI_CLASS_NVME, "drive this device: its class is not that of an NVMe controller");
 	atexit(disable_at_exit);
+	if (times > 1)
+		vfio_listen(&nvme.vfio);
 	start(interrupts);
 	limit = identify_controller();
 	block_bytes = identify_namespace();
 	create_queues();
 	bytes = limit < DATA_PAGES * PAGE_BYTES ? limit : DATA_PAGES * PAGE_BYTES;
-	same = there_and_back(bytes, block_bytes);
+	do
+		same = there_and_back(bytes, block_bytes);
+	while (!vfio_is_wanted_back(&nvme.vfio) && same && ++done < times);
 	shut_down();
 	if (!same) {
 		fprintf(stderr, "nvme: what was read is not what was written\n");

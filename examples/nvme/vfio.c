@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -144,6 +145,8 @@ void vfio_open(struct vfio *vfio, const char *bdf, enum vfio_dialect dialect)
 	struct vfio_irq_info msix = { .argsz = sizeof(msix), .index = VFIO_PCI_MSIX_IRQ_INDEX };
 
 	vfio->dialect = dialect;
+	vfio->netlink = -1;
+	vfio->request = -1;
 	if (dialect == VFIO_LYON2010) {
 		lyon_open(vfio, bdf);
 		return;
@@ -167,6 +170,10 @@ void vfio_close(struct vfio *vfio)
 	if (vfio->group >= 0)
 		close(vfio->group);
 	close(vfio->container);
+	if (vfio->netlink >= 0)
+		close(vfio->netlink);
+	if (vfio->request >= 0)
+		close(vfio->request);
 }
 
 bool vfio_read_config(const struct vfio *vfio, unsigned int offset, void *value, unsigned int bytes)
@@ -290,23 +297,53 @@ void vfio_unmap_memory(struct vfio *vfio)
 	munmap(vfio->memory, vfio->memory_bytes);
 }
 
-void vfio_set_msix(const struct vfio *vfio, const int *eventfds, unsigned int count)
+static bool set_irqs(const struct vfio *vfio, uint32_t index, const int *eventfds, unsigned int count)
 {
 	const size_t bytes = sizeof(struct vfio_irq_set) + count * sizeof(__s32);
-	struct vfio_irq_set *set;
+	struct vfio_irq_set *set = calloc(1, bytes);
+	bool done;
 
+	check(set != NULL, "allocate memory");
+	set->argsz = (__u32)bytes;
+	set->flags = (count == 0 ? VFIO_IRQ_SET_DATA_NONE : VFIO_IRQ_SET_DATA_EVENTFD) | VFIO_IRQ_SET_ACTION_TRIGGER;
+	set->index = index;
+	set->count = count;
+	if (count > 0)
+		memcpy(set->data, eventfds, count * sizeof(__s32));
+	done = ioctl(vfio->device, VFIO_DEVICE_SET_IRQS, set) == 0;
+	free(set);
+	return done;
+}
+
+void vfio_set_msix(const struct vfio *vfio, const int *eventfds, unsigned int count)
+{
 	if (vfio->dialect == VFIO_LYON2010) {
 		lyon_set_msix(vfio, eventfds, count);
 		return;
 	}
-	set = calloc(1, bytes);
-	check(set != NULL, "allocate memory");
-	set->argsz = (__u32)bytes;
-	set->flags = (count == 0 ? VFIO_IRQ_SET_DATA_NONE : VFIO_IRQ_SET_DATA_EVENTFD) | VFIO_IRQ_SET_ACTION_TRIGGER;
-	set->index = VFIO_PCI_MSIX_IRQ_INDEX;
-	set->count = count;
-	if (count > 0)
-		memcpy(set->data, eventfds, count * sizeof(__s32));
-	check(ioctl(vfio->device, VFIO_DEVICE_SET_IRQS, set) == 0, count == 0 ? "give MSI-X back" : "set MSI-X up");
-	free(set);
+	check(set_irqs(vfio, VFIO_PCI_MSIX_IRQ_INDEX, eventfds, count), count == 0 ? "give MSI-X back" : "set MSI-X up");
+}
+
+/* The VFIO of 2010 listens from the start. */
+void vfio_listen(struct vfio *vfio)
+{
+	struct vfio_irq_info info = { .argsz = sizeof(info), .index = VFIO_PCI_REQ_IRQ_INDEX };
+
+	if (vfio->dialect == VFIO_LYON2010 || ioctl(vfio->device, VFIO_DEVICE_GET_IRQ_INFO, &info) != 0 || info.count == 0)
+		return;
+	vfio->request = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	check(vfio->request >= 0, "make an eventfd");
+	check(set_irqs(vfio, VFIO_PCI_REQ_IRQ_INDEX, &vfio->request, 1), "set the request interrupt up");
+}
+
+bool vfio_is_wanted_back(const struct vfio *vfio)
+{
+	uint64_t times;
+
+	if (vfio->dialect == VFIO_LYON2010)
+		return lyon_is_wanted_back(vfio);
+	if (vfio->request < 0 || read(vfio->request, &times, sizeof(times)) != sizeof(times))
+		return false;
+	printf("the device is to be taken away\n");
+	return true;
 }

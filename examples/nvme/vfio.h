@@ -23,6 +23,14 @@ struct vfio {
 	int device;
 	uint32_t ioas;
 	uint64_t config_offset; /* of the config region in the device's file */
+	struct {
+		uint32_t domain;
+		uint16_t bus;
+		uint8_t slot, function;
+	} place; /* as netlink has it */
+	int netlink;		/* -1 where there is none */
+	uint16_t netlink_family;
+	int request;		/* the eventfd of VFIO_PCI_REQ_IRQ_INDEX, -1 where there is none */
 	bool was_reset;		/* VFIO could reset it when it was opened */
 	unsigned int msix_count;
 
@@ -42,6 +50,10 @@ void vfio_close(struct vfio *vfio);
 
 bool vfio_read_config(const struct vfio *vfio, unsigned int offset, void *value, unsigned int bytes);
 bool vfio_set_bus_master(const struct vfio *vfio, bool on);
+
+/* From now on the driver can be asked to give the device back; and whether it was. */
+void vfio_listen(struct vfio *vfio);
+bool vfio_is_wanted_back(const struct vfio *vfio);
 
 /* The first `bytes` of BAR 0. */
 void vfio_map_bar(struct vfio *vfio, size_t bytes);

@@ -15,6 +15,8 @@ export interface DmaWindow {
   readonly size: bigint;
 }
 
+export type AdministratorAct = 'take-away' | 'suspend';
+
 /** A device's way to the machine that it sits in. Every access is checked by the IOMMU. */
 export interface Host {
   /** False when the IOMMU refused; `into` then holds ones where nothing was read, as on a PCI bus. */
@@ -33,6 +35,8 @@ export interface Host {
   reset(): void;
   /** Surprise removal: from now on everything reads as ones. */
   remove(): void;
+  /** Whoever runs the machine wants the device back from its driver, or the machine to sleep. */
+  administer(act: AdministratorAct): void;
   /** Runs the work after the access that asked for it has been answered: a doorbell does not wait for the disk. */
   defer(work: () => void): void;
 }

@@ -3,6 +3,7 @@
  * A Linux kernel's VFIO in process: opens, ioctls, reads, writes and mappings of the VFIO interfaces, answered as the
  * real one answers them. Whoever calls it brings the processes (memory, descriptors, eventfds) and the devices.
  */
+import { Administration } from './administration.js';
 import { Deferred } from './deferred.js';
 import { EINVAL, ESPIPE } from './errno.js';
 import type { BusWatch } from './iommu/bus-watch.js';
@@ -40,6 +41,7 @@ export class SimulatedKernel {
   readonly devices: readonly VfioDevice[];
   readonly lyon: Lyon2010 | undefined;
   readonly locked = new LockedMemory();
+  readonly administration: Administration;
   /** Who sees what the devices do. */
   watch: BusWatch | undefined;
   readonly #interface: KernelInterface;
@@ -64,6 +66,10 @@ export class SimulatedKernel {
       deferred: this.#deferred,
       watch: () => this.watch,
       removed: (pci) => this.lyon?.remove(pci.name),
+      administer: (pci, act) => {
+        if (act === 'suspend') void this.administration.suspend();
+        else this.administration.takeAway(pci.name);
+      },
     });
     this.functions = functions.filter(({ bound }) => bound).map(({ pci }) => pci);
     if (abi === 'lyon2010') {
@@ -76,6 +82,11 @@ export class SimulatedKernel {
       this.devices = vfio.devices;
       this.#interface = vfio;
     }
+    this.administration = new Administration(this.lyon?.devices ?? this.devices, this.lyon);
+    devices.forEach(({ plans }, i) => {
+      const name = functions[i]?.pci.name;
+      if (plans !== undefined && name !== undefined) this.administration.plan(name, plans);
+    });
   }
 
   get abi(): KernelAbi {
@@ -146,14 +157,14 @@ export class SimulatedKernel {
     return this.#deferred.isIdle;
   }
 
-  /** The host wants a device back: its driver is told, if it asked to be. */
-  requestDevice(bdf: string): boolean {
-    return this.devices.find(({ name }) => name === bdf)?.core.interrupts.signalRequest() ?? false;
-  }
-
   /** What a process had at [start, end) is there no more: it unmapped it, or put something else in its place. */
   memoryGone(process: Process, start: bigint, end: bigint): void {
     this.#interface.memoryGone?.(process, start, end);
+  }
+
+  /** A process has forked: its private memory is shared with a child until one of them writes to it. */
+  forked(process: Process): void {
+    this.#interface.forked?.(process);
   }
 
   #remember(process: Process): void {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The simulated machine below any VFIO: functions on their buses, behind an IOMMU, with their ways to interrupt. */
-import type { Device, DmaWindow } from '../devices/device.js';
+import type { AdministratorAct, Device, DmaWindow } from '../devices/device.js';
 import { PciFunction } from '../devices/pci/function.js';
 import type { Deferred } from './deferred.js';
 import type { BusWatch } from './iommu/bus-watch.js';
@@ -42,11 +42,12 @@ export interface MachineParts {
   readonly watch: () => BusWatch | undefined;
   /** A function was pulled out. */
   readonly removed: (pci: PciDevice) => void;
+  readonly administer: (pci: PciDevice, act: AdministratorAct) => void;
 }
 
 export function buildMachine(
   slots: readonly DeviceSlot[],
-  { variant, faults, deferred, watch, removed }: MachineParts,
+  { variant, faults, deferred, watch, removed, administer }: MachineParts,
 ): readonly HostFunction[] {
   const placed = placeDevices(slots);
   const hardware = IOMMU_HARDWARE[variant.iommu];
@@ -84,6 +85,7 @@ export function buildMachine(
       },
       defer: (work) => deferred.add(work),
       removed: () => removed(pci),
+      administer: (act) => administer(pci, act),
     };
     return { pci, bus, messages, line, group, bound };
   });

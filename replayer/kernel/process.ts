@@ -28,6 +28,8 @@ export interface Process {
   readonly memory: Memory;
   /** Looks whether get_user_pages would succeed; `write` for a mapping that the device may write. */
   pages(address: bigint, length: bigint, write: boolean): Pages;
+  /** Memory that a forked child gets as copies, made at the first write; none where nothing is said. */
+  copiedOnFork?(): readonly { readonly from: bigint; readonly to: bigint }[];
   /** RLIMIT_MEMLOCK in bytes. */
   readonly memlock: bigint;
   capable(capability: Capability): boolean;
@@ -126,6 +128,7 @@ export interface KernelInterface {
   /** open(2): the file, or a negative errno. */
   open(process: Process, path: string): OpenFile | number;
   memoryGone?(process: Process, start: bigint, end: bigint): void;
+  forked?(process: Process): void;
 }
 
 export function isEventfd(file: OpenFile | Eventfd | 'other'): file is Eventfd {

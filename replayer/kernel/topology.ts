@@ -3,6 +3,7 @@
 import { UserError } from '../../abi/user-error.js';
 import type { Device } from '../devices/device.js';
 import type { PciDescription } from '../devices/pci/description.js';
+import type { Plans } from './administrable.js';
 import type { PciAddress, Resource } from './pci/pci-device.js';
 
 export interface DeviceSlot {
@@ -15,6 +16,8 @@ export interface DeviceSlot {
   readonly bound?: boolean;
   /** Vital Product Data, behind a VPD capability. */
   readonly vpd?: Uint8Array;
+  /** What will be done to it. */
+  readonly plans?: Plans;
 }
 
 const BDF = /^([0-9a-f]{4}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])$/;
@@ -34,7 +37,9 @@ export function parseBdf(text: string): PciAddress {
 }
 
 /** The slots with every address and group filled in. */
-export function placeDevices(slots: readonly DeviceSlot[]): readonly Required<Omit<DeviceSlot, 'vpd'>>[] {
+export function placeDevices(
+  slots: readonly DeviceSlot[],
+): readonly Required<Omit<DeviceSlot, 'vpd' | 'plans'>>[] {
   const taken = new Set(slots.flatMap(({ bdf }) => bdf ?? []));
   if (taken.size < slots.filter(({ bdf }) => bdf !== undefined).length)
     throw new UserError('two simulated devices have the same PCI address');

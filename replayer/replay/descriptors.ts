@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Files that are opened and closed: of the device that is replayed, and what leads to it. */
 import * as kinds from '../../abi/object-kinds.js';
+import { SIM_NETLINK } from '../../abi/wire/sim.js';
 import { payloadBytes } from '../../session/payloads.js';
 import { type Event, PayloadRole } from '../../traces/model.js';
 import type { ReplayContext } from './context.js';
@@ -102,6 +103,10 @@ export class Descriptors {
         return undefined;
       case kinds.UIOMMU:
         return orOmit(target.lyonPath === undefined ? undefined : '/dev/uiommu', 'the interface of 2010');
+      case kinds.LYON_NETLINK:
+        return target.read === undefined || target.lyonPath === undefined
+          ? orOmit(undefined, 'netlink')
+          : SIM_NETLINK;
       default:
         return undefined;
     }

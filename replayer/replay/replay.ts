@@ -24,6 +24,7 @@ import { Ioctls } from './ioctls.js';
 import type { Masks } from './masks.js';
 import { MemoryContents } from './memory-contents.js';
 import { Narrator } from './narrator.js';
+import { NetlinkSockets } from './netlink.js';
 import { type Pace, paceOf } from './pace.js';
 import { Patience } from './patience.js';
 import { Regions } from './regions.js';
@@ -65,6 +66,7 @@ export class Replay {
   readonly #accesses: Accesses;
   readonly #descriptors: Descriptors;
   readonly #interrupts: Interrupts;
+  readonly #netlink: NetlinkSockets;
   readonly #ioctls: Ioctls;
   readonly #regions: Regions;
   readonly #contents: MemoryContents | undefined;
@@ -95,6 +97,7 @@ export class Replay {
     this.#accesses = new Accesses(this.#context);
     this.#descriptors = new Descriptors(this.#context);
     this.#interrupts = new Interrupts(this.#context);
+    this.#netlink = new NetlinkSockets(this.#context);
     this.#ioctls = new Ioctls(this.#context, this.#descriptors);
     this.#regions = new Regions(this.#context);
     this.#contents =
@@ -192,6 +195,11 @@ export class Replay {
     }
   }
 
+  #transferOf(kind: number): { transfer(event: Event): boolean } {
+    if (kind === kinds.EVENTFD) return this.#interrupts;
+    return kind === kinds.LYON_NETLINK ? this.#netlink : this.#regions;
+  }
+
   #call(event: Event): boolean {
     const { session, account } = this;
     if ((event.flags & EventFlag.INTENT) !== 0) {
@@ -206,8 +214,7 @@ export class Replay {
         return this.#ioctls.ioctl(event);
       case EventKind.READ:
       case EventKind.WRITE: {
-        const isEventfd = session.names.kind(event.object) === kinds.EVENTFD;
-        const done = isEventfd ? this.#interrupts.transfer(event) : this.#regions.transfer(event);
+        const done = this.#transferOf(session.names.kind(event.object)).transfer(event);
         session.apply(event);
         return done;
       }

@@ -152,6 +152,14 @@ export class SimulatedTarget implements Target {
     return this.#file(fd)?.pwrite(from, offset) ?? -EBADF;
   }
 
+  read(fd: number, into: Uint8Array): number {
+    return this.#file(fd)?.read(into) ?? -EBADF;
+  }
+
+  write(fd: number, from: Uint8Array): number {
+    return this.#file(fd)?.write(from) ?? -EBADF;
+  }
+
   mmap(fd: number, offset: bigint, length: bigint, writable: boolean): TargetMapping | number {
     const file = this.#file(fd);
     if (file === undefined) return -EBADF;

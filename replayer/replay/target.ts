@@ -68,6 +68,9 @@ export interface Target {
   ioctlValue(fd: number, request: number, argument: bigint): number;
   pread(fd: number, into: Uint8Array, offset: bigint): number;
   pwrite(fd: number, from: Uint8Array, offset: bigint): number;
+  /** Of sockets of generic netlink, where the target has them: a datagram each. */
+  read?(fd: number, into: Uint8Array): number;
+  write?(fd: number, from: Uint8Array): number;
   mmap(fd: number, offset: bigint, length: bigint, writable: boolean): TargetMapping | number;
   /** Memory for the device, all zeroes. */
   memory(length: bigint): TargetMemory;

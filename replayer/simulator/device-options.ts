@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * `--sim DEVICE`: nvme[:file=F,size=64M,bdf=B], edu[:bdf=B], generic:FILE[,bdf=B], vfio-user:SOCKET[,bdf=B],
- * TRACE.vtape[:device=B,bdf=B].
+ * TRACE.vtape[:device=B,bdf=B]; each also with remove-after=TIME and suspend-after=TIME.
  */
-import { parseSize } from '../../abi/quantity.js';
+import { parseDuration, parseSize } from '../../abi/quantity.js';
 import { escapeText } from '../../abi/text.js';
 import { UserError } from '../../abi/user-error.js';
 import { TraceError } from '../../traces/errors.js';
@@ -22,6 +22,8 @@ import { readGeneric } from './generic-file.js';
 
 const DEVICES = 'nvme, edu, generic:FILE, vfio-user:SOCKET and TRACE.vtape';
 const TRACE = /^(.*\.vtape)(?::(.*))?$/s;
+/** Counted from the moment at which a driver opens the device first. */
+const PLANS = ['remove-after', 'suspend-after'] as const;
 const SIZE_DEFAULT = 64 << 20;
 const SIZE_LEAST = 1 << 20;
 const SIZE_MOST = 2 ** 40;
@@ -50,7 +52,7 @@ export function makeDevice(
   play: PlayOptions = GOES_ON,
 ): DeviceSlot {
   if (typeof choice === 'string') return parseDevice(choice, abi, play);
-  return recorded(choice.trace, choice.trace, new Map([['device', choice.device]]), play);
+  return recorded(choice.trace, choice.trace, new Map([['device', choice.device]]), play, abi);
 }
 
 /** The device with its place; says in one line what is wrong with the text. */
@@ -61,27 +63,34 @@ export function parseDevice(
 ): DeviceSlot {
   const trace = TRACE.exec(text);
   if (trace !== null && !/^(nvme|edu|generic|vfio-user):/.test(text))
-    return recorded(text, trace[1] as string, parseOptions(text, trace[2] ?? '', ['device', 'bdf']), play);
+    return recorded(
+      text,
+      trace[1] as string,
+      parseOptions(text, trace[2] ?? '', ['device', 'bdf', ...PLANS]),
+      play,
+      abi,
+    );
   const colon = text.indexOf(':');
   const kind = colon < 0 ? text : text.slice(0, colon);
   const rest = colon < 0 ? '' : text.slice(colon + 1);
   switch (kind) {
     case 'nvme':
-      return nvme(text, parseOptions(text, rest, ['file', 'size', 'bdf']));
+      return nvme(text, parseOptions(text, rest, ['file', 'size', 'bdf', ...PLANS]), abi);
     case 'edu':
-      return { device: edu(abi), ...place(text, parseOptions(text, rest, ['bdf'])) };
+      return { device: edu(abi), ...place(text, parseOptions(text, rest, ['bdf', ...PLANS]), abi) };
     case 'generic': {
       const [file = '', ...others] = rest.split(',');
       if (file === '')
         throw new UserError(`--sim ${text}: name the file that describes the device: generic:FILE`);
-      return { device: readGeneric(file), ...place(text, parseOptions(text, others.join(','), ['bdf'])) };
+      const options = parseOptions(text, others.join(','), ['bdf', ...PLANS]);
+      return { device: readGeneric(file), ...place(text, options, abi) };
     }
     case 'vfio-user': {
       const [socket = '', ...others] = rest.split(',');
       if (socket === '')
         throw new UserError(`--sim ${text}: name the socket of the server: vfio-user:SOCKET`);
-      const options = parseOptions(text, others.join(','), ['bdf']);
-      return { device: new RemoteDevice(socket, say), ...place(text, options) };
+      const options = parseOptions(text, others.join(','), ['bdf', ...PLANS]);
+      return { device: new RemoteDevice(socket, say), ...place(text, options, abi) };
     }
     default:
       throw new UserError(`--sim ${text === '' ? "''" : text}: no such device; there are ${DEVICES}`);
@@ -98,15 +107,17 @@ function recorded(
   path: string,
   options: ReadonlyMap<string, string>,
   play: PlayOptions,
+  abi: KernelAbi,
 ): DeviceSlot {
   let trace: Trace | undefined;
   try {
     trace = openTrace(path);
     const device = recordedDevice(trace, text, options.get('device'), play);
     const group = /^[1-9]\d{0,5}$/.test(device.group) ? Number(device.group) : undefined;
-    const bdf = place(text, options).bdf ?? device.bdf;
+    const placed = place(text, options, abi);
+    const bdf = placed.bdf ?? device.bdf;
     parseBdf(bdf);
-    return { device: device.device, bdf, ...(group !== undefined && { group }) };
+    return { device: device.device, ...placed, bdf, ...(group !== undefined && { group }) };
   } catch (error) {
     trace?.close();
     if (error instanceof TraceError) throw new UserError(`--sim ${error.message}`);
@@ -143,7 +154,7 @@ function recordedDevice(
   return { device, bdf, group: definition?.iommuGroup ?? '' };
 }
 
-function nvme(text: string, options: ReadonlyMap<string, string>): DeviceSlot {
+function nvme(text: string, options: ReadonlyMap<string, string>, abi: KernelAbi): DeviceSlot {
   const file = options.get('file');
   const size = options.get('size');
   if (file !== undefined && size !== undefined)
@@ -155,7 +166,7 @@ function nvme(text: string, options: ReadonlyMap<string, string>): DeviceSlot {
   if (bytes % 512 !== 0) throw new UserError(`--sim ${text}: the size is in blocks of 512 bytes`);
   return {
     device: new Nvme({ storage: file === undefined ? new MemoryStorage(bytes) : storageOf(text, file) }),
-    ...place(text, options),
+    ...place(text, options, abi),
   };
 }
 
@@ -170,15 +181,34 @@ function storageOf(text: string, file: string): FileStorage {
   return storage;
 }
 
-function place(text: string, options: ReadonlyMap<string, string>): { readonly bdf?: string } {
+/** Where it is, and what will be done to it. */
+function place(
+  text: string,
+  options: ReadonlyMap<string, string>,
+  abi: KernelAbi,
+): Pick<DeviceSlot, 'bdf' | 'plans'> {
+  const time = (name: (typeof PLANS)[number]): number | undefined => {
+    const given = options.get(name);
+    return given === undefined ? undefined : parseDuration(given, `--sim ${text}: ${name}=`) / 1e6;
+  };
+  const removeAfterMs = time('remove-after');
+  const suspendAfterMs = time('suspend-after');
+  if (suspendAfterMs !== undefined && abi === 'modern')
+    throw new UserError(
+      `--sim ${text}: suspend-after= goes with --abi lyon2010; today's VFIO asks no driver before the machine sleeps`,
+    );
+  const plans = {
+    ...(removeAfterMs !== undefined && { removeAfterMs }),
+    ...(suspendAfterMs !== undefined && { suspendAfterMs }),
+  };
   const bdf = options.get('bdf');
-  if (bdf === undefined) return {};
+  if (bdf === undefined) return { plans };
   try {
     parseBdf(bdf);
   } catch (error) {
     throw error instanceof UserError ? new UserError(`--sim ${text}: ${error.message}`) : error;
   }
-  return { bdf };
+  return { bdf, plans };
 }
 
 function parseOptions(text: string, rest: string, known: readonly string[]): ReadonlyMap<string, string> {

@@ -12,6 +12,10 @@ import { advancedFeatures, express, msi, msix, pm } from '../devices/pci/capabil
 import type { BarDescription, CapabilityDescription } from '../devices/pci/description.js';
 
 const FILE_MOST = 1 << 20;
+const ACTS = [
+  ...(['message', 'intx', 'dma-read', 'dma-write', 'forget', 'vanish'] as const),
+  ...(['take-away', 'suspend'] as const),
+];
 
 export function readGeneric(path: string): Generic {
   let text: string;
@@ -105,7 +109,7 @@ function triggerOf(trigger: Fields, bars: readonly (BarDescription | undefined)[
 }
 
 function actionOf(trigger: Fields, size: number): GenericAction {
-  const kind = trigger.choice('do', ['message', 'intx', 'dma-read', 'dma-write', 'forget', 'vanish'], '');
+  const kind = trigger.choice('do', ACTS, '');
   switch (kind) {
     case 'message':
       return { do: kind, vector: trigger.number('vector', 0, 2047, 0) };
@@ -118,6 +122,8 @@ function actionOf(trigger: Fields, size: number): GenericAction {
     }
     case 'forget':
     case 'vanish':
+    case 'take-away':
+    case 'suspend':
       return { do: kind };
   }
 }

@@ -25,7 +25,8 @@ export function layOutLyon(tree: Tree, lyon: Lyon2010): () => void {
         one.shown = device.lockedPages;
         tree.update(`${placeOf(device)}/locked_pages`, `${device.lockedPages}\n`);
       }
-      if (one.present && device.removed) {
+      // device_destroy() comes when nobody has it any more: until then an open is ENODEV.
+      if (one.present && device.removed && !device.isOpen) {
         one.present = false;
         tree.remove(`/dev/vfio${device.index}`);
       }

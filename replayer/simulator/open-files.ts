@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Open VFIO files by the inode of the driver's socket, which is the same in every process that has one. */
 import { CDEV, CONTAINER, DEVICE, IOMMUFD } from '../../abi/object-kinds.js';
-import { SIM_MAJOR_CDEV, SIM_MAJOR_GROUP } from '../../abi/wire/sim.js';
+import { SIM_MAJOR_CDEV, SIM_MAJOR_GROUP, SIM_NETLINK } from '../../abi/wire/sim.js';
 import type { OpenFile } from '../kernel/process.js';
 
 export interface NamedFile {
@@ -20,7 +20,7 @@ export class OpenFiles {
   }
 
   add(inode: bigint, file: OpenFile, path: string | undefined): NamedFile {
-    const number = path === undefined ? undefined : nodeNumber(path);
+    const number = path === undefined || path === SIM_NETLINK ? undefined : nodeNumber(path);
     const rdev = number === undefined ? 0n : BigInt(makedev(number));
     const named = { file, name: path ?? anonymousName(file.kind), rdev };
     this.#files.set(inode, named);

@@ -8,7 +8,16 @@ import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs'
 import type { Memory } from '../kernel/process.js';
 import type { Copy } from './frames.js';
 
+const AREA = /^([0-9a-f]+)-([0-9a-f]+) ([-r][-w][-x][ps]) /;
 const LINE = /^([0-9a-f]+)-([0-9a-f]+) ([r-])([w-])/;
+
+interface Area {
+  readonly from: bigint;
+  readonly to: bigint;
+  /** As `rw-p`. */
+  readonly permissions: string;
+  readonly flags: readonly string[];
+}
 
 export class ProcessMemory implements Memory {
   readonly #fd: number;
@@ -55,6 +64,44 @@ export class ProcessMemory implements Memory {
       reached = to;
     }
     return reached >= end;
+  }
+
+  /** Whether mprotect to `protection` (PROT_READ 1, PROT_WRITE 2, PROT_EXEC 4) is one for any page of the range. */
+  protectionChanges(start: bigint, end: bigint, protection: number): boolean {
+    const wanted = ['r', 'w', 'x'].map((letter, bit) => ((protection >> bit) & 1 ? letter : '-')).join('');
+    return this.#areas('maps').some(
+      ({ from, to, permissions }) => from < end && to > start && permissions.slice(0, 3) !== wanted,
+    );
+  }
+
+  /**
+   * Ranges whose pages fork(2) shares with the child until one of them writes: private memory, but for what is not copied
+   * (MADV_DONTFORK) and huge pages of hugetlbfs (copy_page_range).
+   */
+  copiedOnFork(): readonly { readonly from: bigint; readonly to: bigint }[] {
+    return this.#areas('smaps').filter(
+      ({ permissions, flags }) => permissions[3] === 'p' && !flags.includes('dc') && !flags.includes('ht'),
+    );
+  }
+
+  /** The lines of /proc/PID/maps; of smaps with their VmFlags. */
+  #areas(file: 'maps' | 'smaps'): readonly Area[] {
+    let text: string;
+    try {
+      text = readFileSync(`/proc/${this.pid}/${file}`, 'latin1');
+    } catch {
+      return [];
+    }
+    const areas: { from: bigint; to: bigint; permissions: string; flags: readonly string[] }[] = [];
+    for (const line of text.split('\n')) {
+      const area = AREA.exec(line);
+      const last = areas.at(-1);
+      if (area !== null) {
+        const [, from, to, permissions = ''] = area;
+        areas.push({ from: BigInt(`0x${from}`), to: BigInt(`0x${to}`), permissions, flags: [] });
+      } else if (last !== undefined && line.startsWith('VmFlags:')) last.flags = line.split(/\s+/).slice(1);
+    }
+    return areas;
   }
 
   /** Afterwards nothing is there any more: mappings of the process may outlive it in the simulated kernel. */

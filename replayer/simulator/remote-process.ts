@@ -62,6 +62,10 @@ export class RemoteProcess implements Process {
     return this.memory.permits(address, length, write) ? 'memory' : 'fault';
   }
 
+  copiedOnFork(): readonly { readonly from: bigint; readonly to: bigint }[] {
+    return this.memory.copiedOnFork();
+  }
+
   file(fd: number): OpenFile | Eventfd | 'other' | undefined {
     let link: string;
     try {

@@ -294,7 +294,7 @@ test('without a service an eventfd is as good as one that nobody reads', LIMIT, 
 const NONSENSE = [
   ['a width of three', load(1n, 0n, 3n)],
   ['a width that is none', load(1n, 0n, 2n ** 64n - 1n)],
-  ['a type that is none', { type: 18 }],
+  ['a type that is none', { type: SimType.TYPE_END }],
   ['type zero', { type: 0 }],
   ['the largest type', { type: 0xffff }],
   ['a second introduction', { type: SimType.CHANNEL, version: SIM_VERSION }],

@@ -4,6 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { SIM_DATA_MAX, SIM_SERVICE_BYTES, SIM_VERSION, SimType } from '../../abi/wire/sim.js';
 import { EBADF, EFAULT, EIO, EPERM, EPROTO } from '../kernel/errno.js';
 import type { SimulatedKernel } from '../kernel/kernel.js';
+import { NetlinkSocket } from '../kernel/lyon2010/netlink-socket.js';
 import type { Mapping } from '../kernel/process.js';
 import type { CodeAddress } from './driver-site.js';
 import { encodeCopies, encodeReply, FrameReader, type Reply, type Request } from './frames.js';
@@ -23,6 +24,8 @@ interface Connection {
   inode: bigint | undefined;
 }
 
+/** SIM_PAGES_GONE */
+const ALL_GONE = 0xffff_ffff;
 const PROT_WRITE = 0x2n;
 const MAP_TYPE = 0x0f;
 const MAP_SHARED = 0x01;
@@ -243,6 +246,7 @@ export class SimulatorServer {
       connection.socket.end();
       return;
     }
+    if (file instanceof NetlinkSocket) file.deliver = (datagram) => deliver(connection.socket, datagram);
     const { rdev } = this.#files.add(request.file, file, path);
     this.afterChange();
     this.#reply(connection, request, { result: 0, a: rdev, b: BigInt(file.kind) });
@@ -338,10 +342,23 @@ export class SimulatorServer {
       case SimType.FORKED: {
         const child = Number(a);
         this.#processes.setParent(child, process.pid);
+        this.kernel.forked(process);
+        this.afterChange();
         if (process.ranges.length === 0) return { result: 0 };
         const forked = this.#processes.get(child);
         if (forked !== undefined && forked.ranges.length === 0) forked.ranges = [...process.ranges];
         return { result: 0 };
+      }
+      case SimType.CHANGED:
+        if (c === BigInt(ALL_GONE) || process.memory.protectionChanges(a, a + b, Number(c)))
+          this.kernel.memoryGone(process, a, a + b);
+        this.afterChange();
+        return { result: 0 };
+      case SimType.BIND: {
+        const found = this.#files.get(file)?.file;
+        if (!(found instanceof NetlinkSocket)) return { result: -EBADF };
+        const result = b === 0n ? 0 : found.client.bind(Number(BigInt.asUintN(32, a)));
+        return { result, a: BigInt(found.client.port) };
       }
       default:
         return undefined;
@@ -405,6 +422,11 @@ export class SimulatorServer {
     this.#dropUnmapped();
     this.afterChange();
   }
+}
+
+/** As netlink does it, what a driver doesn't take is lost at some time (ENOBUFS). */
+function deliver(socket: Socket, datagram: Uint8Array): void {
+  if (!socket.destroyed && socket.writableLength < UNREAD_MOST) socket.write(datagram);
 }
 
 /** After everything that has happened by now has been handled: a whole turn of the event loop. */

@@ -43,6 +43,8 @@ export interface SimulatorReport {
   readonly firstFaults: readonly string[];
   /** Why a driver's memory could not be reached. */
   readonly refused: string | undefined;
+  /** What was done to devices while drivers had them, and what came of it. */
+  readonly notes: readonly string[];
   /** Stacks of what went wrong in the simulator itself. */
   readonly bugs: readonly string[];
   readonly plays: readonly PlayReport[];

@@ -78,6 +78,7 @@ function stop(): void {
       faults: kernel.faults.count,
       firstFaults: kernel.faults.first.slice(0, 4).map(faultText),
       refused: server.refused,
+      notes: kernel.administration.notes,
       bugs: server.bugs,
       plays,
     };

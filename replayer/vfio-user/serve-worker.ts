@@ -17,6 +17,7 @@ tell({
     faults: faults.count,
     firstFaults: faults.first.slice(0, 4).map(faultText),
     refused: undefined,
+    notes: [],
     bugs: [],
     plays: [],
   },

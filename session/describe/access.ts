@@ -2,7 +2,7 @@
 /** Accesses: pread and pwrite of a descriptor, loads and stores of a mapped BAR. */
 
 import { type Part, part } from '../../abi/ioctl.js';
-import { EVENTFD, isDevice } from '../../abi/object-kinds.js';
+import { EVENTFD, isDevice, LYON_NETLINK } from '../../abi/object-kinds.js';
 import { type TouchedRegister, touchedRegisters, touchedText } from '../../abi/register-access.js';
 import { hex, hexBytes, hexWidth } from '../../abi/text.js';
 import { regionName } from '../../abi/vfio/regions.js';
@@ -12,6 +12,7 @@ import { routeName } from '../interrupts.js';
 import { payloadBytes } from '../payloads.js';
 import type { Session } from '../state.js';
 import type { Description } from './description.js';
+import { describeNetlink } from './netlink.js';
 import { resultText } from './result.js';
 
 const NO_PARTS: readonly Part[] = [];
@@ -26,6 +27,7 @@ export function describeTransfer(session: Session, event: Event): Description {
     if (device !== undefined && place !== undefined) return describeRegionTransfer(device, place, event);
   }
   if (kind === EVENTFD) return describeEventfdTransfer(session, event);
+  if (kind === LYON_NETLINK) return describeNetlink(event);
   const op = event.kind === EventKind.READ ? 'read' : 'write';
   const data = transferred(event);
   const text = `${op} ${event.op}${event.offset === 0n ? '' : ` at ${hex(event.offset)}`}${data === '' ? '' : ` ${data}`}`;

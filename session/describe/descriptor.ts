@@ -5,6 +5,7 @@ import { EVENTFD_FLAGS, openFlags, WHENCE } from '../../abi/linux/open.js';
 import { pollEvents } from '../../abi/linux/poll.js';
 import { flagNames } from '../../abi/names.js';
 import { escapeText, hex, textOf } from '../../abi/text.js';
+import { SIM_NETLINK } from '../../abi/wire/sim.js';
 import { type Event, EventKind, PayloadRole } from '../../traces/model.js';
 import { payloadOf } from '../payloads.js';
 import type { Session } from '../state.js';
@@ -33,6 +34,10 @@ export function describeDescriptor(session: Session, event: Event): Description 
     case EventKind.OPEN: {
       const path = pathOf(session, event);
       const flags = openFlags(event.op);
+      if (path === SIM_NETLINK) {
+        const family = 'AF_NETLINK NETLINK_GENERIC';
+        return said('socket', family, [part('family', family, family)], resultText(event, fd));
+      }
       return said(
         'open',
         `${path} ${flags}`,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the events of a group are, in words that stay the same from event to event: no value is in them. */
 import { findIoctl } from '../../abi/ioctls.js';
-import { EVENTFD, isDevice } from '../../abi/object-kinds.js';
+import { EVENTFD, isDevice, LYON_NETLINK } from '../../abi/object-kinds.js';
 import { hex } from '../../abi/text.js';
 import { CONFIG_REGION, regionName } from '../../abi/vfio/regions.js';
 import type { EventBatch } from '../../traces/columns.js';
@@ -82,6 +82,8 @@ export function nameEvent(session: Session, batch: EventBatch, row: number): Eve
       }
       if (objectKind === EVENTFD)
         return { ...base, operation: `eventfd ${verb}`, route: session.interrupts.of(object) };
+      if (objectKind === LYON_NETLINK)
+        return { ...base, operation: `netlink ${kind === EventKind.READ ? 'receive' : 'send'}` };
       return { ...base, operation: `file ${verb}`, width: op };
     }
     case EventKind.WAKE:

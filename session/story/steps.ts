@@ -4,6 +4,7 @@
  * state has it. Names of ioctls are C's; whoever needs the argument decodes it with the layout that abi/ has for it.
  */
 
+import type { NetlinkMessage } from '../../abi/lyon2010/netlink.js';
 import type { DmaMapping } from '../dma.js';
 import type { MappedRegion } from '../mappings.js';
 import type { DmaSpace } from './address-spaces.js';
@@ -79,6 +80,13 @@ export interface FileWriteStep extends Seen {
   readonly object: number;
 }
 
+/** A datagram of generic netlink that was sent, or taken by a receive. */
+export interface NetlinkStep extends Seen {
+  readonly type: 'netlink-send' | 'netlink-receive';
+  readonly object: number;
+  readonly messages: readonly NetlinkMessage[];
+}
+
 export interface DmaMapStep extends Seen {
   readonly type: 'dma-map';
   readonly space: DmaSpace;
@@ -130,6 +138,7 @@ export type Step =
   | MapStep
   | MemoryStep
   | FileWriteStep
+  | NetlinkStep
   | DmaMapStep
   | DmaUnmapStep
   | ControllerStep

@@ -4,7 +4,7 @@
  * what became of each device (device-life.ts), which address space it is in, and what its controller was told. The
  * analyzer, the charts and the comparison of sessions stand on this.
  */
-import { EVENTFD, isDevice } from '../../abi/object-kinds.js';
+import { EVENTFD, isDevice, LYON_NETLINK } from '../../abi/object-kinds.js';
 import { hex, textOf } from '../../abi/text.js';
 import { CONFIG_REGION } from '../../abi/vfio/regions.js';
 import type { EventBatch } from '../../traces/columns.js';
@@ -12,6 +12,7 @@ import { eventOfRow, wordsNumber } from '../../traces/event-of-row.js';
 import { type Event, EventKind, PayloadRole } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
 import type { Change } from '../change.js';
+import { isPeek, netlinkMessages } from '../netlink.js';
 import { movedBytes, payloadOf } from '../payloads.js';
 import { Session } from '../state.js';
 import { AccessTable, Point } from './access-table.js';
@@ -22,7 +23,7 @@ import type { Controller, RegisterAccess } from './controllers/controller.js';
 import { DeviceLife } from './device-life.js';
 import { type Moment, momentOf } from './moment.js';
 import { RowCursor } from './row.js';
-import type { ConfigStep, IoctlStep, MemoryStep, Step } from './steps.js';
+import type { ConfigStep, IoctlStep, MemoryStep, NetlinkStep, Step } from './steps.js';
 
 /** Who follows the session. */
 export interface Watcher {
@@ -251,6 +252,7 @@ export class Story {
       case EventKind.READ:
       case EventKind.WRITE:
         if (device !== undefined) this.#descriptorAccess(event, process, device);
+        else if (session.names.kind(event.object) === LYON_NETLINK) this.#netlink(base);
         else if (event.kind === EventKind.WRITE)
           this.#tell({ type: 'file-write', ...base, object: event.object });
         break;
@@ -351,6 +353,13 @@ export class Story {
     const changes = this.#changes;
     if (changes.length > 0) this.#changes = [];
     return changes;
+  }
+
+  #netlink(base: Omit<NetlinkStep, 'type' | 'object' | 'messages'>): void {
+    const { event } = base;
+    if (isPeek(event)) return;
+    const type = event.kind === EventKind.WRITE ? 'netlink-send' : 'netlink-receive';
+    this.#tell({ type, ...base, object: event.object, messages: netlinkMessages(event) });
   }
 
   #descriptorAccess(event: Event, process: number, device: DeviceLife): void {

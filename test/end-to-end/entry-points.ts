@@ -14,6 +14,7 @@ const TOUCHING: ReadonlySet<string> = new Set(
     'mmap munmap mremap mprotect pkey_mprotect madvise process_madvise posix_madvise remap_file_pages',
     'eventfd eventfd_read eventfd_write',
     'poll ppoll select pselect epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2',
+    'socket bind connect getsockname getpeername getsockopt setsockopt send sendto recv recvfrom',
     'sendmsg sendmmsg recvmsg recvmmsg',
     'fork vfork clone posix_spawn posix_spawnp daemon forkpty system popen',
     'execv execve execvp execvpe execl execle execlp fexecve execveat',

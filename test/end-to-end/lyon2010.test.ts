@@ -81,6 +81,22 @@ test('edu: recorded, the trace says what it was; reissued, it is the same sessio
   assert.deepEqual([...new Set(rulesOf(path))].sort(), ['LYON-001']);
 });
 
+test('memory that is mapped for DMA: the mapping goes when its pages do, or are to be copied', LIMIT, () => {
+  const says = `a fork, private memory: No such device or address
+a fork, shared memory: kept
+a fork, MADV_DONTFORK: kept
+system: kept
+mprotect: No such device or address
+mprotect to what it is: kept
+MADV_DONTNEED: No such device or address
+MADV_SEQUENTIAL: kept
+`;
+  const { status, stdout, stderr } = vfiotape('run', ...MACHINE, 'edu', '--', lyon, '--memory', BDF);
+  assert.equal(status, 0, stderr);
+  assert.ok(stdout.endsWith(says), stdout);
+  assert.ok(record('memory', ...MACHINE, 'edu', '--', lyon, '--memory', BDF).stdout.endsWith(says));
+});
+
 test('what only the posting of June 2010 had is refused, and found', LIMIT, () => {
   const { path, stdout } = record('june', ...MACHINE, 'edu', '--', lyon, '--june', BDF);
   assert.match(stdout, /^VFIO_DMA_MASK: Inappropriate ioctl for device$/m);

@@ -22,6 +22,8 @@ export interface Context {
   req: Opened;
   /** A second device of the group, in the sessions that have one. */
   other: Opened;
+  /** Of the interface of 2010. */
+  netlink: Opened;
 }
 
 export interface Step {
@@ -138,6 +140,7 @@ export function record(steps: readonly Step[]): RecordedSession {
     err: NONE,
     req: NONE,
     other: NONE,
+    netlink: NONE,
   };
   for (const { run } of steps) run(context);
   return s;

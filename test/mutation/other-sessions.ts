@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Clean sessions that go another way than the NVMe driver with MSI-X: other interrupts, other nodes, resets, other devices. */
 import { IOAS_ALLOC, IOAS_MAP, IOAS_UNMAP } from '../../abi/iommufd/ioas.js';
+import { attribute, encodeNetlink, LYON_ATTRIBUTES, LYON_MESSAGES } from '../../abi/lyon2010/netlink.js';
 import { nvmeConfig, type Opened } from '../../session/fixtures.js';
 import {
   before,
@@ -300,8 +301,31 @@ export const LOOK: readonly Step[] = without([
   'free memory',
 ]);
 
+const WANTED = (1n << BigInt(LYON_MESSAGES.REMOVE)) | (1n << BigInt(LYON_MESSAGES.PM_SUSPEND));
+
+/** About 0000:00:04.0; `value` goes with the messages that have one. */
+export function lyonMessage(command: number, value: bigint): Uint8Array {
+  const { MSGCAP, PCI_DOMAIN, PCI_BUS, PCI_SLOT, PCI_FUNC, PM_SUSPEND_REPLY } = LYON_ATTRIBUTES;
+  const numbers = [
+    ...(command === LYON_MESSAGES.REGISTER ? [[MSGCAP, value] as const] : []),
+    ...(command === LYON_MESSAGES.PM_SUSPEND_REPLY ? [[PM_SUSPEND_REPLY, value] as const] : []),
+    [PCI_DOMAIN, 0n] as const,
+    [PCI_BUS, 0n] as const,
+    [PCI_SLOT, 4n] as const,
+    [PCI_FUNC, 0n] as const,
+  ];
+  const attributes = numbers.map(([{ type, bytes }, number]) => attribute(type, bytes, number));
+  return encodeNetlink({ type: 0x19, flags: 1, sequence: 1, command, attributes });
+}
+
 /** The interface of 2010: a domain first, then everything else. */
 export const LYON: readonly Step[] = [
+  step('netlink', (c) => {
+    c.netlink = c.s.openNetlink();
+  }),
+  step('register', ({ s, netlink }) =>
+    s.netlink('send', netlink, lyonMessage(LYON_MESSAGES.REGISTER, WANTED)),
+  ),
   step('device', (c) => {
     c.device = c.s.openLyon();
   }),
@@ -311,7 +335,14 @@ export const LYON: readonly Step[] = [
   step('command', ({ s, device }) =>
     s.configRead(device, 4, 2, 0x0402).configWrite(device, 4, 2, 0x0403).configWrite(device, 4, 2, 0x0402),
   ),
+  step('suspend', ({ s, netlink }) =>
+    s
+      .netlink('receive', netlink, lyonMessage(LYON_MESSAGES.PM_SUSPEND, 0n))
+      .netlink('send', netlink, lyonMessage(LYON_MESSAGES.PM_SUSPEND_REPLY, 0n)),
+  ),
+  step('remove', ({ s, netlink }) => s.netlink('receive', netlink, lyonMessage(LYON_MESSAGES.REMOVE, 0n))),
   step('close device', ({ s, device }) => s.close(device)),
+  step('close netlink', ({ s, netlink }) => s.close(netlink)),
   step('exit', ({ s }) => s.exit()),
 ];
 

@@ -39,7 +39,7 @@ test('the package has what it runs and what its libraries are built from', () =>
     'CHANGELOG.md',
   ])
     assert.ok(files.has(path), path);
-  const sources = [...files].filter((path) => /^recorder\/shim\/.*\.[ch]$/.test(path));
+  const sources = [...files].filter((path) => /^(recorder\/shim|examples)\/.*\.[ch]$/.test(path));
   for (const path of sources) {
     for (const [, name = ''] of readFileSync(join(root, path), 'utf8').matchAll(/^#\s*include "([^"]+)"/gm)) {
       const found = [

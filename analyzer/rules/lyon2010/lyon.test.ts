@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { attribute, encodeNetlink, LYON_ATTRIBUTES, LYON_MESSAGES } from '../../../abi/lyon2010/netlink.js';
 import { RecordedSession } from '../../../session/fixtures.js';
 import { judge, verdictOf } from '../../check/fixtures.js';
 import { LYON_001 } from './lyon-001-domain-first.js';
@@ -50,9 +51,96 @@ test('LYON-001: in order it passes; EINVAL of another cause is not its business'
   assert.deepEqual(await judge(LYON_001, today), ['off']);
 });
 
-test('LYON-002: says why it can not be decided', async () => {
+const { REGISTER, REMOVE, PM_SUSPEND, PM_SUSPEND_REPLY } = LYON_MESSAGES;
+const BOTH = (1n << BigInt(REMOVE)) | (1n << BigInt(PM_SUSPEND));
+
+function about(command: number, slot: number, value?: { readonly type: number; readonly bigint: bigint }) {
+  const { PCI_DOMAIN, PCI_BUS, PCI_SLOT, PCI_FUNC } = LYON_ATTRIBUTES;
+  const place = [
+    [PCI_DOMAIN, 0],
+    [PCI_BUS, 0],
+    [PCI_SLOT, slot],
+    [PCI_FUNC, 0],
+  ] as const;
+  return encodeNetlink({
+    type: 0x19,
+    sequence: 1,
+    command,
+    attributes: [
+      ...(value === undefined ? [] : [attribute(value.type, 8, value.bigint)]),
+      ...place.map(([{ type, bytes }, number]) => attribute(type, bytes, number)),
+    ],
+  });
+}
+
+const register = (wanted: bigint, slot = 4) =>
+  about(REGISTER, slot, { type: LYON_ATTRIBUTES.MSGCAP.type, bigint: wanted });
+
+/** Registered for `wanted`, and opened. */
+function listening(wanted: bigint) {
+  const s = new RecordedSession();
+  const netlink = s.openNetlink();
+  if (wanted !== 0n) s.netlink('send', netlink, register(wanted));
+  return { s, netlink, device: s.openLyon() };
+}
+
+test('LYON-002: registered for both, told of both, and all answered', async () => {
+  const { s, netlink, device } = listening(BOTH);
+  s.netlink('receive', netlink, about(PM_SUSPEND, 4)).after(4e9);
+  s.netlink('send', netlink, about(PM_SUSPEND_REPLY, 4));
+  s.netlink('receive', netlink, about(REMOVE, 4)).after(1e9);
+  s.close(device).exit();
+  assert.deepEqual(await judge(LYON_002, s), ['pass']);
+});
+
+test('LYON-002: never registered, for one of them, for another device, and refused', async () => {
+  const never = listening(0n);
+  const opened = never.s.next - 1;
+  never.s.close(never.device).exit();
+  assert.deepEqual(await judge(LYON_002, never.s), [
+    'note',
+    `note not registered for REMOVE, PM_SUSPEND @${opened + 1},${opened}`,
+  ]);
+  const half = listening(1n << BigInt(REMOVE));
+  half.s.close(half.device).exit();
+  assert.match((await judge(LYON_002, half.s)).join(), /not registered for PM_SUSPEND @/);
+  const other = new RecordedSession();
+  const netlink = other.openNetlink();
+  other.netlink('send', netlink, register(BOTH, 5));
+  other.netlink('send', netlink, register(BOTH), { errno: 5 });
+  other.openLyon();
+  other.exit();
+  assert.match((await judge(LYON_002, other)).join(), /not registered for REMOVE, PM_SUSPEND @/);
+});
+
+test('LYON-002: kept after REMOVE, and a suspend that was answered late or not at all', async () => {
+  const kept = listening(BOTH);
+  kept.s.netlink('receive', kept.netlink, about(REMOVE, 4)).after(11e9);
+  kept.s.close(kept.device).exit();
+  assert.match((await judge(LYON_002, kept.s)).join(), /^note,note REMOVE ignored @/);
+  for (const answer of [true, false]) {
+    const late = listening(BOTH);
+    late.s.netlink('receive', late.netlink, about(PM_SUSPEND, 4)).after(6e9);
+    if (answer) late.s.netlink('send', late.netlink, about(PM_SUSPEND_REPLY, 4));
+    late.s.close(late.device).exit();
+    assert.match((await judge(LYON_002, late.s)).join(), /^note,note PM_SUSPEND not answered @/);
+  }
+});
+
+test('LYON-002: a look at what waits is no receive; over before the time is up', async () => {
+  const { s, netlink, device } = listening(BOTH);
+  s.netlink('receive', netlink, about(PM_SUSPEND, 4), { flags: 2n }).after(6e9);
+  s.netlink('receive', netlink, about(PM_SUSPEND, 4)).after(1e9);
+  s.close(device).exit();
+  assert.deepEqual(await judge(LYON_002, s), ['pass']);
+});
+
+test('LYON-002: where netlink is not recorded, it is unknown; today it is off', async () => {
   const { s } = opened();
   const { status, reasons } = await verdictOf(LYON_002, s);
-  assert.equal(status, 'undecidable');
+  assert.equal(status, 'unknown');
   assert.match(reasons.join(), /netlink/);
+  const today = new RecordedSession();
+  today.openNvme();
+  assert.deepEqual(await judge(LYON_002, today), ['off']);
 });

@@ -135,6 +135,7 @@ bool ioctl_is_recorded(enum vfiotape_object_kind kind, uint32_t request)
 	case VFIOTAPE_OBJECT_PAGEMAP:
 	case VFIOTAPE_OBJECT_EPOLL:
 	case VFIOTAPE_OBJECT_SOCKET:
+	case VFIOTAPE_OBJECT_LYON_NETLINK:
 	case VFIOTAPE_OBJECT_EVENTFD:
 	case VFIOTAPE_OBJECT_KIND_END:
 		return false;

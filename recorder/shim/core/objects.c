@@ -109,6 +109,7 @@ static bool is_vfio(enum vfiotape_object_kind kind)
 	case VFIOTAPE_OBJECT_VEVENTQ:
 	case VFIOTAPE_OBJECT_LYON_DEVICE:
 	case VFIOTAPE_OBJECT_UIOMMU:
+	case VFIOTAPE_OBJECT_LYON_NETLINK:
 		return true;
 	default:
 		return false;
@@ -197,6 +198,8 @@ enum vfiotape_object_kind object_kind_of_path(const char *path)
 	}
 	if ((rest = after(path, "/proc/self/pagemap")) && !*rest)
 		return VFIOTAPE_OBJECT_PAGEMAP;
+	if (simulating() && (rest = after(path, VFIOTAPE_SIM_NETLINK)) && !*rest)
+		return VFIOTAPE_OBJECT_LYON_NETLINK;
 	return VFIOTAPE_OBJECT_NONE;
 }
 

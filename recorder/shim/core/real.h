@@ -55,6 +55,11 @@ ssize_t __readlink_chk(const char *path, char *link, size_t size, size_t room);
 ssize_t __readlinkat_chk(int directory, const char *path, char *link, size_t size, size_t room);
 char *__realpath_chk(const char *path, char *resolved, size_t size);
 char *__getcwd_chk(char *buffer, size_t size, size_t room);
+int __connect(int fd, const struct sockaddr *address, socklen_t length);
+ssize_t __send(int fd, const void *bytes, size_t count, int flags);
+ssize_t __recv_chk(int fd, void *bytes, size_t count, size_t size, int flags);
+ssize_t __recvfrom_chk(int fd, void *restrict bytes, size_t count, size_t size, int flags, struct sockaddr *restrict from,
+		       socklen_t *restrict length);
 
 #define REAL_FUNCTIONS(X)                                                                                              \
 	X(stat) X(stat64) X(lstat) X(lstat64) X(fstat) X(fstat64) X(fstatat) X(fstatat64) X(statx)                     \
@@ -73,6 +78,8 @@ char *__getcwd_chk(char *buffer, size_t size, size_t room);
 	X(mmap64) X(munmap) X(mremap) X(mprotect) X(madvise)                                                           \
 	X(poll) X(ppoll) X(__poll_chk) X(__ppoll_chk) X(select) X(pselect) X(epoll_wait) X(epoll_pwait)                \
 	X(epoll_create) X(epoll_create1) X(epoll_ctl) X(eventfd)                                                       \
+	X(socket) X(bind) X(connect) X(getsockname) X(getpeername) X(getsockopt) X(setsockopt)                         \
+	X(send) X(sendto) X(recv) X(recvfrom) X(__recv_chk) X(__recvfrom_chk)                                          \
 	X(sendmsg) X(recvmsg) X(sendmmsg) X(recvmmsg)                                                                  \
 	X(fork) X(_exit) X(_Exit) X(quick_exit) X(execve) X(execv) X(execvp) X(execvpe) X(fexecve)                     \
 	X(posix_spawn) X(posix_spawnp) X(clone) X(syscall)                                                             \

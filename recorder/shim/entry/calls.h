@@ -114,6 +114,25 @@ void record_ready_epoll(int epoll, const struct epoll_event *events, int result,
 int any_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event, struct call_origin how);
 int recorded_epoll_create(int flags, struct call_origin how);
 
+int any_socket(int domain, int type, int protocol, struct call_origin how);
+int any_bind(int fd, const struct sockaddr *address, socklen_t length, struct call_origin how);
+int any_connect(int fd, const struct sockaddr *address, socklen_t length, struct call_origin how);
+int any_getsockname(int fd, struct sockaddr *address, socklen_t *length, struct call_origin how);
+int any_getpeername(int fd, struct sockaddr *address, socklen_t *length, struct call_origin how);
+int any_setsockopt(int fd, int level, int option, const void *value, socklen_t length, struct call_origin how);
+int any_getsockopt(int fd, int level, int option, void *value, socklen_t *length, struct call_origin how);
+ssize_t any_sendto(int fd, const void *bytes, size_t count, int flags, const struct sockaddr *to, socklen_t length,
+		   struct call_origin how);
+ssize_t any_recvfrom(int fd, void *bytes, size_t count, int flags, struct sockaddr *from, socklen_t *length,
+		     struct call_origin how);
+
+/* A netlink socket of a simulated machine, which is what these are for. */
+bool is_netlink(int fd);
+ssize_t netlink_sendmsg(int fd, const struct msghdr *message, int flags, struct call_origin how);
+ssize_t netlink_recvmsg(int fd, struct msghdr *message, int flags, struct call_origin how);
+/* One datagram; flags of sendmsg and recvmsg. A negative errno when it fails. */
+long netlink_vector(int fd, const struct iovec *pieces, size_t count, int flags, bool writing, struct call_origin how);
+
 ssize_t any_sendmsg(int socket, const struct msghdr *message, int flags, struct call_origin how);
 ssize_t any_recvmsg(int socket, struct msghdr *message, int flags, struct call_origin how);
 int any_sendmmsg(int socket, struct mmsghdr *messages, unsigned int count, int flags, struct call_origin how);

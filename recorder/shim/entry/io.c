@@ -112,14 +112,37 @@ static uint64_t position_of(union object_entry entry, int fd)
 {
 	long position;
 
-	if (entry.fd.kind == VFIOTAPE_OBJECT_EVENTFD)
+	if (entry.fd.kind == VFIOTAPE_OBJECT_EVENTFD || entry.fd.kind == VFIOTAPE_OBJECT_LYON_NETLINK)
 		return 0;
 	position = raw3(SYS_lseek, fd, 0, SEEK_CUR);
 	return raw_failed(position) ? 0 : (uint64_t)position;
 }
 
-#define SIM_READ sim_read(fd, buffer, count, SIM_POSITION, how.site)
-#define SIM_WRITE sim_write(fd, buffer, count, SIM_POSITION, how.site)
+/* A netlink socket's are whole datagrams. */
+static long simulated_vector(union object_entry entry, int fd, const struct iovec *pieces, long count, off64_t offset,
+			     int flags, bool writing, struct call_origin how)
+{
+	if (entry.fd.kind != VFIOTAPE_OBJECT_LYON_NETLINK)
+		return sim_vector(fd, pieces, count, offset, flags, writing, how.site);
+	if (offset != AT_POSITION)
+		return -ESPIPE;
+	if (count < 0 || count > 1024 /* UIO_MAXIOV */)
+		return -EMSGSIZE;
+	return netlink_vector(fd, pieces, (size_t)count, flags, writing, how);
+}
+
+static long simulated_io(union object_entry entry, int fd, void *buffer, size_t count, bool writing, struct call_origin how)
+{
+	struct iovec piece = { buffer, count };
+
+	if (entry.fd.kind == VFIOTAPE_OBJECT_LYON_NETLINK)
+		return netlink_vector(fd, &piece, 1, 0, writing, how);
+	return writing ? sim_write(fd, buffer, count, SIM_POSITION, how.site) :
+			 sim_read(fd, buffer, count, SIM_POSITION, how.site);
+}
+
+#define SIM_READ simulated_io(entry, fd, buffer, count, false, how)
+#define SIM_WRITE simulated_io(entry, fd, (void *)buffer, count, true, how)
 
 ssize_t recorded_read(union object_entry entry, int fd, void *buffer, size_t count, struct call_origin how)
 {
@@ -319,6 +342,14 @@ static void vector_end(struct io_call *call, const struct iovec *pieces, int cou
 		ring_write(call->ring, &call->event);
 }
 
+/* What stands in the event's offset: of a netlink socket, which has no position, the flags of the call. */
+static uint64_t place_of(union object_entry entry, int fd, off64_t offset, int flags)
+{
+	if (offset != AT_POSITION)
+		return (uint64_t)offset;
+	return entry.fd.kind == VFIOTAPE_OBJECT_LYON_NETLINK ? (uint32_t)flags : position_of(entry, fd);
+}
+
 static size_t vector_length(const struct iovec *pieces, int count, ssize_t result)
 {
 	size_t total = 0;
@@ -335,14 +366,14 @@ static size_t vector_length(const struct iovec *pieces, int count, ssize_t resul
 	do {                                                                                                           \
 		struct io_call call;                                                                                   \
 		bool recording = io_begin(&call, entry, fd, op_kind,                                                   \
-					  offset == AT_POSITION ? position_of(entry, fd) : (uint64_t)offset, 0, how);  \
+					  place_of(entry, fd, offset, flags), 0, how);                                 \
 		struct iovec room[VECTOR_ROOM];                                                                        \
 		const struct iovec *where = reachable(pieces, count, room);                                            \
 		ssize_t result;                                                                                        \
                                                                                                                        \
 		if (unlikely(entry.fd.flags & OBJECT_SIMULATED))                                                       \
-			result = LIBC_RESULT(sim_vector(fd, pieces, count, offset, flags,                             \
-							op_kind == VFIOTAPE_WRITE, (how).site));                      \
+			result = LIBC_RESULT(simulated_vector(entry, fd, pieces, count, offset, flags,                \
+							      op_kind == VFIOTAPE_WRITE, how));                       \
 		else if (flags)                                                                                        \
 			result = IS_RAW(how) ? LIBC_RESULT(raw6(flagged_nr, fd, (long)where, count,                   \
 								offset == AT_POSITION ? -1 : (long)offset, 0,         \

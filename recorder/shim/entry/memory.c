@@ -235,9 +235,10 @@ EXPORT void *mremap(void *address, size_t length, size_t new_length, int flags, 
 
 int any_mprotect(void *address, size_t length, int prot, struct call_origin how)
 {
+	bool watched = watcher_watching() && mmio_touches((uint64_t)address, length);
 	long result;
 
-	bool watched = watcher_watching() && mmio_touches((uint64_t)address, length);
+	sim_memory_changes(address, length, (uint32_t)prot);
 
 	if (likely(!ranges_touch((uint64_t)address, length))) {
 		if (watched)
@@ -259,7 +260,13 @@ EXPORT int mprotect(void *address, size_t length, int prot)
 	return any_mprotect(address, length, prot, ORIGIN);
 }
 
-int any_madvise(void *address, size_t length, int advice, struct call_origin how)
+/* Pages that are there no more, or not for long. */
+static bool takes_pages(int advice)
+{
+	return advice == MADV_DONTNEED || advice == MADV_REMOVE || advice == MADV_FREE;
+}
+
+static int advise(void *address, size_t length, int advice, struct call_origin how)
 {
 	long result;
 
@@ -274,6 +281,15 @@ int any_madvise(void *address, size_t length, int advice, struct call_origin how
 		record_memory(&event, result, NULL);
 	}
 	return (int)LIBC_RESULT(result);
+}
+
+int any_madvise(void *address, size_t length, int advice, struct call_origin how)
+{
+	int result = advise(address, length, advice, how);
+
+	if (!result && takes_pages(advice))
+		sim_memory_changes(address, length, SIM_PAGES_GONE);
+	return result;
 }
 
 EXPORT int madvise(void *address, size_t length, int advice)

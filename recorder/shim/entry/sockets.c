@@ -98,6 +98,8 @@ ssize_t any_sendmsg(int socket, const struct msghdr *message, int flags, struct 
 	uint64_t entered;
 	ssize_t result;
 
+	if (is_netlink(socket))
+		return netlink_sendmsg(socket, message, flags, how);
 	if (likely(shim_session.mode != SHIM_RECORDING))
 		return PERFORM(how, sendmsg, SYS_sendmsg, socket, message, flags);
 	entered = shim_clock();
@@ -121,6 +123,8 @@ ssize_t any_recvmsg(int socket, struct msghdr *message, int flags, struct call_o
 	uint64_t entered;
 	ssize_t result;
 
+	if (is_netlink(socket))
+		return netlink_recvmsg(socket, message, flags, how);
 	if (likely(shim_session.mode == SHIM_PASSIVE))
 		return PERFORM(how, recvmsg, SYS_recvmsg, socket, message, flags);
 	entered = shim_clock();
@@ -141,7 +145,19 @@ EXPORT ssize_t recvmsg(int socket, struct msghdr *message, int flags)
 int any_sendmmsg(int socket, struct mmsghdr *messages, unsigned int count, int flags, struct call_origin how)
 {
 	uint64_t entered = shim_clock();
-	int result = PERFORM(how, sendmmsg, SYS_sendmmsg, socket, messages, count, flags);
+	int result;
+
+	if (is_netlink(socket)) {
+		for (result = 0; (unsigned int)result < count; result++) {
+			ssize_t sent = netlink_sendmsg(socket, &messages[result].msg_hdr, flags, how);
+
+			if (sent < 0)
+				return result ? result : -1;
+			messages[result].msg_len = (unsigned int)sent;
+		}
+		return result;
+	}
+	result = PERFORM(how, sendmmsg, SYS_sendmmsg, socket, messages, count, flags);
 
 	for (int i = 0; shim_session.mode == SHIM_RECORDING && i < result; i++) {
 		if (unlikely(carries(&messages[i].msg_hdr))) {
@@ -162,7 +178,18 @@ int any_recvmmsg(int socket, struct mmsghdr *messages, unsigned int count, int f
 		 struct call_origin how)
 {
 	uint64_t entered = shim_clock();
-	int result = PERFORM(how, recvmmsg, SYS_recvmmsg, socket, messages, count, flags, timeout);
+	int result;
+
+	/* The time limit is looked at between messages: one message is what a caller may count on. */
+	if (is_netlink(socket)) {
+		ssize_t got = count ? netlink_recvmsg(socket, &messages[0].msg_hdr, flags & ~MSG_WAITFORONE, how) : 0;
+
+		if (got < 0 || !count)
+			return (int)got;
+		messages[0].msg_len = (unsigned int)got;
+		return 1;
+	}
+	result = PERFORM(how, recvmmsg, SYS_recvmmsg, socket, messages, count, flags, timeout);
 
 	for (int i = 0; shim_session.mode != SHIM_PASSIVE && i < result; i++) {
 		if (unlikely(carries(&messages[i].msg_hdr))) {

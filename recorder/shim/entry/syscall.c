@@ -22,6 +22,9 @@ __attribute__((used)) const uint8_t shim_syscall_known[512] = {
 	[SYS_ppoll] = KNOWN,	    [SYS_select] = KNOWN,	 [SYS_pselect6] = KNOWN,      [SYS_epoll_create] = KNOWN,
 	[SYS_epoll_create1] = KNOWN, [SYS_epoll_ctl] = KNOWN,	 [SYS_epoll_wait] = KNOWN,    [SYS_epoll_pwait] = KNOWN,
 	[SYS_epoll_pwait2] = KNOWN, [SYS_eventfd] = KNOWN,	 [SYS_eventfd2] = KNOWN,      [SYS_sendmsg] = KNOWN,
+	[SYS_socket] = KNOWN,	    [SYS_bind] = KNOWN,	 [SYS_connect] = KNOWN,	      [SYS_getsockname] = KNOWN,
+	[SYS_getpeername] = KNOWN,  [SYS_getsockopt] = KNOWN,	 [SYS_setsockopt] = KNOWN,    [SYS_sendto] = KNOWN,
+	[SYS_recvfrom] = KNOWN,
 	[SYS_recvmsg] = KNOWN,	    [SYS_sendmmsg] = KNOWN,	 [SYS_recvmmsg] = KNOWN,      [SYS_pidfd_getfd] = KNOWN,
 	[SYS_execve] = KNOWN,	    [SYS_execveat] = KNOWN,	 [SYS_exit_group] = KNOWN,    [SYS_fork] = KNOWN,
 	[SYS_rt_sigaction] = KNOWN, [SYS_rt_sigprocmask] = KNOWN, [SYS_rt_sigsuspend] = KNOWN,
@@ -287,6 +290,25 @@ __attribute__((used)) long shim_syscall_recorded(long number, long a, long b, lo
 		return recorded_eventfd((unsigned int)a, 0, how);
 	case SYS_eventfd2:
 		return recorded_eventfd((unsigned int)a, (int)b, how);
+	case SYS_socket:
+		return any_socket((int)a, (int)b, (int)c, how);
+	case SYS_bind:
+		return any_bind((int)a, (const struct sockaddr *)b, (socklen_t)c, how);
+	case SYS_connect:
+		return any_connect((int)a, (const struct sockaddr *)b, (socklen_t)c, how);
+	case SYS_getsockname:
+		return any_getsockname((int)a, (struct sockaddr *)b, (socklen_t *)c, how);
+	case SYS_getpeername:
+		return any_getpeername((int)a, (struct sockaddr *)b, (socklen_t *)c, how);
+	case SYS_getsockopt:
+		return any_getsockopt((int)a, (int)b, (int)c, (void *)d, (socklen_t *)e, how);
+	case SYS_setsockopt:
+		return any_setsockopt((int)a, (int)b, (int)c, (const void *)d, (socklen_t)e, how);
+	case SYS_sendto:
+		return any_sendto((int)a, (const void *)b, (size_t)c, (int)d, (const struct sockaddr *)e, (socklen_t)f,
+				  how);
+	case SYS_recvfrom:
+		return any_recvfrom((int)a, (void *)b, (size_t)c, (int)d, (struct sockaddr *)e, (socklen_t *)f, how);
 	case SYS_sendmsg:
 		return any_sendmsg((int)a, (const struct msghdr *)b, (int)c, how);
 	case SYS_recvmsg:

@@ -189,11 +189,11 @@ static void lost_track(void)
 	shim_count_loss(&shim_session.control->lost_other, 1);
 }
 
-/* A socket can be; a VFIO file has no poll, but for the queues of events. */
+/* A connection can be; a VFIO file has no poll, but for the queues of events and netlink's sockets. */
 static bool cannot_be_polled(union object_entry entry)
 {
 	return entry.fd.flags & OBJECT_SIMULATED && entry.fd.kind != VFIOTAPE_OBJECT_FAULT_QUEUE &&
-	       entry.fd.kind != VFIOTAPE_OBJECT_VEVENTQ;
+	       entry.fd.kind != VFIOTAPE_OBJECT_VEVENTQ && entry.fd.kind != VFIOTAPE_OBJECT_LYON_NETLINK;
 }
 
 int any_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event, struct call_origin how)

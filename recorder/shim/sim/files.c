@@ -107,7 +107,11 @@ void sim_fstat(int fd, uint32_t *mode, uint64_t *device)
 
 	*mode = S_IRUSR | S_IWUSR; /* an anonymous inode's: it has no type */
 	*device = 0;
-	if (ask_what(fd, &call, link, sizeof(link)) < 0 || !call.reply.a)
+	if (ask_what(fd, &call, link, sizeof(link)) < 0)
+		return;
+	if (call.reply.b == VFIOTAPE_OBJECT_LYON_NETLINK)
+		*mode = S_IFSOCK | 0777;
+	if (!call.reply.a)
 		return;
 	*mode = S_IFCHR | 0666;
 	*device = call.reply.a;

@@ -251,6 +251,11 @@ void sim_unmapped(uint64_t address, size_t length)
 	tell(VFIOTAPE_SIM_MUNMAP, address, length, 0);
 }
 
+void sim_changed(uint64_t address, size_t length, uint32_t prot)
+{
+	tell(VFIOTAPE_SIM_CHANGED, address, length, prot);
+}
+
 void sim_moved(uint64_t address, size_t length, uint64_t to)
 {
 	tell(VFIOTAPE_SIM_MOVED, address, length, to);

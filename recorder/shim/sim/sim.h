@@ -47,6 +47,14 @@ long sim_read(int fd, void *buffer, size_t count, int64_t offset, uint64_t site)
 long sim_write(int fd, const void *buffer, size_t count, int64_t offset, uint64_t site);
 long sim_vector(int fd, const struct iovec *pieces, long count, int64_t offset, int flags, bool writing, uint64_t site);
 
+/* --- generic netlink, on a machine of 2010 ---------------------------------------------------------------------------- */
+
+/* bind(2), or only asks for the port, which is 0 before. */
+long sim_netlink_bind(int fd, uint32_t wanted, bool bind, uint32_t *port);
+long sim_netlink_send(int fd, const struct iovec *pieces, size_t count);
+/* The next datagram's length, and how much of it there was room for; -EAGAIN when there is none. It never waits for one. */
+long sim_netlink_take(int fd, const struct iovec *pieces, size_t count, bool peek, size_t *copied);
+
 /* --- memory --------------------------------------------------------------------------------------------------------- */
 
 /* The mapping's id. */
@@ -62,6 +70,14 @@ ALWAYS_INLINE void sim_memory_gone(const void *address, size_t length)
 {
 	if (unlikely(sim_watches_memory) && length)
 		sim_unmapped((uint64_t)address, length);
+}
+/* mprotect to `prot` is about to be made; SIM_PAGES_GONE: madvise took the pages away. */
+#define SIM_PAGES_GONE (~0u)
+void sim_changed(uint64_t address, size_t length, uint32_t prot);
+ALWAYS_INLINE void sim_memory_changes(const void *address, size_t length, uint32_t prot)
+{
+	if (unlikely(sim_watches_memory) && length)
+		sim_changed((uint64_t)address, length, prot);
 }
 void sim_moved(uint64_t address, size_t length, uint64_t to);
 /* One access of 1, 2, 4 or 8 bytes that doesn't cross 8. False: the device refused it. */

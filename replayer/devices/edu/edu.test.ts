@@ -24,6 +24,7 @@ function machine(msi = true) {
     intx: (asserted) => sent.push(asserted ? 1 : -1),
     defer: (one) => work.push(one),
     removed: () => {},
+    administer: () => {},
   };
   fn.upstream = upstream;
   fn.configWrite(4, 2, 0x0006);

@@ -27,7 +27,9 @@ export type GenericAction =
   /** The device resets itself, without asking anybody: BARs and command register are gone. */
   | { readonly do: 'forget' }
   /** The device is pulled out. */
-  | { readonly do: 'vanish' };
+  | { readonly do: 'vanish' }
+  /** Whoever runs the machine wants the device back, or the machine to sleep: drivers are told. */
+  | { readonly do: 'take-away' | 'suspend' };
 
 /** What a store to a register sets off. */
 export interface GenericTrigger {
@@ -114,6 +116,10 @@ export class Generic implements Device {
         return;
       case 'vanish':
         host.remove();
+        return;
+      case 'take-away':
+      case 'suspend':
+        host.defer(() => host.administer(action.do));
         return;
     }
   }

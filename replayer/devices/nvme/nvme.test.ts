@@ -49,6 +49,7 @@ class Machine {
       },
       reset: () => {},
       remove: () => {},
+      administer: () => {},
       defer: (work) => this.#deferred.push(work),
     });
   }

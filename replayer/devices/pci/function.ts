@@ -3,7 +3,7 @@
  * One PCI function as the bus sees it: config space with its side effects (power states, function level reset, MSI
  * and MSI-X control), BARs, interrupts and DMA. What is particular to a device is behind the Device interface.
  */
-import type { Device, DmaWindow, Host, Width } from '../device.js';
+import type { AdministratorAct, Device, DmaWindow, Host, Width } from '../device.js';
 import { AF, EXPRESS, MSI, MSIX, PM, VPD } from './capabilities.js';
 import {
   COMMAND,
@@ -30,6 +30,7 @@ export interface Upstream {
   defer(work: () => void): void;
   /** The function was pulled out. */
   removed(): void;
+  administer(act: AdministratorAct): void;
 }
 
 const D3HOT = 3;
@@ -48,6 +49,7 @@ const noMachine: Upstream = {
   intx: () => {},
   defer: (work) => work(),
   removed: () => {},
+  administer: () => {},
 };
 
 export class PciFunction implements Host {
@@ -269,6 +271,10 @@ export class PciFunction implements Host {
     this.upstream.intx(false);
     this.device.close?.();
     this.upstream.removed();
+  }
+
+  administer(act: AdministratorAct): void {
+    this.upstream.administer(act);
   }
 
   #driveIntx(): void {

@@ -30,6 +30,7 @@ const host: Host = {
   messages: 'none',
   reset: () => undefined,
   remove: () => undefined,
+  administer: () => undefined,
   defer: () => undefined,
 };
 

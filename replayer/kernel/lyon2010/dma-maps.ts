@@ -74,6 +74,10 @@ export class LyonDmaMaps {
     return 0;
   }
 
+  hasMappingsOf(process: Process): boolean {
+    return process === this.#process && this.#mappings.length > 0;
+  }
+
   /** vfio_dma_handle_mmu_notify(): a mapping of which a part goes, goes. */
   memoryGone(process: Process, start: bigint, end: bigint): void {
     if (process !== this.#process) return;

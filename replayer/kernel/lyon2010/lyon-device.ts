@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A function that belongs to the VFIO of 2010 (struct vfio_dev, vfio_main.c): what its descriptors share. */
 import { LYON_FD } from '../../../abi/lyon2010/ioctls.js';
+import type { Administrable } from '../administrable.js';
 import { EBADF, EBUSY, EFAULT, EINVAL } from '../errno.js';
 import type { HostFunction } from '../machine.js';
 import { tryResetFunction } from '../pci/reset.js';
@@ -12,7 +13,10 @@ import { LyonInterrupts } from './interrupts.js';
 import { LyonRegions } from './regions.js';
 import { Uiommu } from './uiommu.js';
 
-export class LyonDevice {
+export class LyonDevice implements Administrable {
+  readonly removalMessage = 'REMOVE';
+  onOpened: (() => void) | undefined;
+  onClosed: (() => void) | undefined;
   readonly regions: LyonRegions;
   readonly interrupts: LyonInterrupts;
   domain: Uiommu | undefined;
@@ -29,6 +33,7 @@ export class LyonDevice {
     readonly variant: KernelVariant,
     /** The N of /dev/vfioN. */
     readonly index: number,
+    readonly remove: (device: LyonDevice) => number,
   ) {
     this.regions = new LyonRegions(host.pci);
     this.interrupts = new LyonInterrupts(host.pci, host.line, host.messages);
@@ -75,6 +80,7 @@ export class LyonDevice {
       this.#config = this.#view();
     }
     this.#opens++;
+    if (this.#opens === 1) this.onOpened?.();
     return 0;
   }
 
@@ -87,6 +93,11 @@ export class LyonDevice {
     // pci_disable_device()
     this.host.pci.clearMaster();
     this.unsetDomain();
+    this.onClosed?.();
+  }
+
+  takeAway(): number {
+    return this.remove(this);
   }
 
   count(pages: bigint, mappings: number): void {

@@ -3,6 +3,7 @@
  * The first VFIO, by Tom Lyon: /dev/vfioN and /dev/uiommu, as the last version that is known had them (November 2010), and
  * as his mail of June 2010 promised them. docs/lyon2010.md says where the two differ.
  */
+import { SIM_NETLINK } from '../../../abi/wire/sim.js';
 import { ENODEV, ENOENT } from '../errno.js';
 import type { LockedMemory } from '../iommu/locked-memory.js';
 import type { HostFunction } from '../machine.js';
@@ -11,6 +12,8 @@ import type { KernelVariant } from '../variant.js';
 import { LyonDeviceFile } from './device-file.js';
 import { LyonDevice } from './lyon-device.js';
 import { LyonNetlink } from './netlink.js';
+import { NetlinkSocket } from './netlink-socket.js';
+import { Suspend, type SuspendOutcome } from './suspend.js';
 import { Uiommu } from './uiommu.js';
 import { whyNotWellBehaved } from './well-behaved.js';
 
@@ -27,6 +30,7 @@ export class Lyon2010 implements KernelInterface {
   readonly netlink = new LyonNetlink(() => this.devices);
   readonly #files = new Set<LyonDeviceFile>();
   #devices: readonly LyonDevice[];
+  #suspend: Promise<SuspendOutcome> | undefined;
 
   constructor(
     functions: readonly HostFunction[],
@@ -37,7 +41,8 @@ export class Lyon2010 implements KernelInterface {
     const devices: LyonDevice[] = [];
     for (const host of functions.filter(({ bound }) => bound)) {
       const reason = host.group.hardware === undefined ? 'there is no IOMMU' : whyNotWellBehaved(host.pci);
-      if (reason === undefined) devices.push(new LyonDevice(host, variant, devices.length));
+      if (reason === undefined)
+        devices.push(new LyonDevice(host, variant, devices.length, (device) => this.remove(device.name)));
       else refused.push({ name: host.pci.name, reason });
     }
     this.refused = refused;
@@ -54,8 +59,9 @@ export class Lyon2010 implements KernelInterface {
     return ['/dev/uiommu', ...present.map(({ index }) => `/dev/vfio${index}`)];
   }
 
-  open(_process: Process, path: string): OpenFile | number {
+  open(process: Process, path: string): OpenFile | number {
     if (path === '/dev/uiommu') return new Uiommu();
+    if (path === SIM_NETLINK) return new NetlinkSocket(this.netlink, process.pid);
     const number = DEVICE_PATH.exec(path)?.[1];
     if (number === undefined) return -ENOENT;
     const device = this.#devices.find(({ index, removed }) => index === Number(number) && !removed);
@@ -74,16 +80,33 @@ export class Lyon2010 implements KernelInterface {
     for (const file of this.#files) file.memoryGone(process, start, end);
   }
 
+  /** Copy-on-write reaches the MMU notifier as a loss (copy_page_range): mappings of private memory go. */
+  forked(process: Process): void {
+    const files = [...this.#files].filter(({ maps }) => maps.hasMappingsOf(process));
+    if (files.length === 0) return;
+    for (const { from, to } of process.copiedOnFork?.() ?? [])
+      for (const file of files) file.memoryGone(process, from, to);
+  }
+
   /**
    * vfio_remove(): hot-unplug, or unbinding by the administrator. No further opens, drivers that registered are told, and the
-   * device is gone when the last of them has closed it: until then it waits, for ever if need be.
+   * device is gone when the last of them has closed it: until then it waits, for ever if need be. How many were told.
    */
-  remove(name: string): void {
+  remove(name: string): number {
     const device = this.#devices.find((one) => one.name === name && !one.removed);
-    if (device === undefined) return;
-    this.netlink.remove(device);
+    if (device === undefined) return 0;
     device.removed = true;
+    const told = this.netlink.remove(device);
     this.#forget(device);
+    return told;
+  }
+
+  /** The machine is to sleep (vfio_pm_notify): whether it may, and why not. */
+  suspend(): Promise<SuspendOutcome> {
+    this.#suspend ??= new Suspend(this.netlink, () => this.devices).outcome.finally(() => {
+      this.#suspend = undefined;
+    });
+    return this.#suspend;
   }
 
   #forget(device: LyonDevice): void {

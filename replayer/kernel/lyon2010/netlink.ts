@@ -15,21 +15,34 @@ import {
   CTRL_CMD_NEWFAMILY,
   decodeNetlink,
   encodeNetlink,
+  encodeNetlinkDone,
   encodeNetlinkError,
   GENL_ID_CTRL,
   LYON_ATTRIBUTES,
   LYON_FAMILY,
   LYON_FAMILY_VERSION,
   LYON_MESSAGES,
+  lyonDeviceOf,
   type NetlinkMessage,
   NLM_F_ACK,
+  NLM_F_DUMP,
+  NLM_F_MULTI,
+  NLM_F_REQUEST,
+  NLMSG_MIN_TYPE,
   rawAttribute,
 } from '../../../abi/lyon2010/netlink.js';
-import { EINVAL, ENOENT, EOPNOTSUPP } from '../errno.js';
+import { EADDRINUSE, EINVAL, ENOENT, EOPNOTSUPP } from '../errno.js';
 import type { LyonDevice } from './lyon-device.js';
 
 /** Generic netlink gives numbers out as families come. */
 const FAMILY_ID = 0x19;
+/** The families of this machine: what GETFAMILY finds. */
+const FAMILIES = [
+  { name: 'nlctrl', id: GENL_ID_CTRL, version: 2, attributes: 7 },
+  { name: LYON_FAMILY, id: FAMILY_ID, version: LYON_FAMILY_VERSION, attributes: 8 },
+] as const;
+/** netlink_autobind(): where ports begin when the process's own number is taken. */
+const LAST_PORT = -4096;
 /** A reply of PM_SUSPEND_REPLY that lets the machine sleep: NOTIFY_DONE. */
 const SUSPEND_DONE = 0n;
 
@@ -39,16 +52,24 @@ const { MSGCAP, PCI_DOMAIN, PCI_BUS, PCI_SLOT, PCI_FUNC, PM_SUSPEND_REPLY } = LY
 export class NetlinkClient {
   /** What the client wants of each device. */
   readonly wants = new Map<LyonDevice, bigint>();
+  /** nl_pid; 0 until the socket is bound, or used. */
+  port = 0;
 
   constructor(
     readonly netlink: LyonNetlink,
-    readonly port: number,
+    readonly pid: number,
     /** One datagram to the driver. */
     readonly deliver: (datagram: Uint8Array) => void,
   ) {}
 
+  /** bind(2): at a port, 0 for one that is free. 0 or a negative errno. */
+  bind(wanted: number): number {
+    return this.netlink.bind(this, wanted);
+  }
+
   /** sendmsg(2): one datagram from the driver. */
   send(datagram: Uint8Array): void {
+    if (this.port === 0) this.bind(0);
     for (const message of decodeNetlink(datagram)) this.netlink.received(this, message);
   }
 
@@ -61,34 +82,57 @@ export class LyonNetlink {
   readonly #devices: () => readonly LyonDevice[];
   readonly #clients = new Set<NetlinkClient>();
   #sequence = 0;
-  #lastPort = 0;
   /** Answers that a suspend still waits for; undefined when none is under way. */
   #awaited: number | undefined;
   #vetoed = false;
+  /** Called at each answer to a suspend. */
+  onReply: (() => void) | undefined;
 
   constructor(devices: () => readonly LyonDevice[]) {
     this.#devices = devices;
   }
 
-  connect(deliver: (datagram: Uint8Array) => void): NetlinkClient {
-    const client = new NetlinkClient(this, ++this.#lastPort, deliver);
+  connect(deliver: (datagram: Uint8Array) => void, pid = 1): NetlinkClient {
+    const client = new NetlinkClient(this, pid, deliver);
     this.#clients.add(client);
     return client;
+  }
+
+  /** netlink_bind() and netlink_autobind(): the process's number is the first choice for a port. */
+  bind(client: NetlinkClient, wanted: number): number {
+    const taken = new Set([...this.#clients].map(({ port }) => port));
+    if (client.port !== 0) return wanted === 0 || wanted === client.port ? 0 : -EINVAL;
+    if (wanted !== 0 && taken.has(wanted)) return -EADDRINUSE;
+    let port = wanted === 0 ? client.pid : wanted;
+    for (let next = LAST_PORT; taken.has(port); next--) port = next >>> 0;
+    client.port = port;
+    return 0;
   }
 
   forget(client: NetlinkClient): void {
     this.#clients.delete(client);
   }
 
-  /** Of the driver's messages each is answered when it failed, or when it asked for an answer. */
+  /**
+   * netlink_rcv_skb(), genl_rcv_msg(): a request is answered when it failed, or when it asked for an answer. What is not
+   * marked as a request does nothing.
+   */
   received(client: NetlinkClient, message: NetlinkMessage): void {
-    const errno =
-      message.type === GENL_ID_CTRL
-        ? this.#control(client, message)
-        : message.type === FAMILY_ID
-          ? this.#vfio(client, message)
-          : ENOENT;
-    if (errno !== 0 || (message.flags & NLM_F_ACK) !== 0) client.deliver(encodeNetlinkError(message, errno));
+    const isRequest = (message.flags & NLM_F_REQUEST) !== 0 && message.type >= NLMSG_MIN_TYPE;
+    const errno = isRequest ? this.#request(client, message) : 0;
+    if (errno !== 0 || (message.flags & NLM_F_ACK) !== 0)
+      client.deliver(encodeNetlinkError(message, errno, client.port));
+  }
+
+  #request(client: NetlinkClient, message: NetlinkMessage): number {
+    switch (message.type) {
+      case GENL_ID_CTRL:
+        return this.#control(client, message);
+      case FAMILY_ID:
+        return this.#vfio(client, message);
+      default:
+        return ENOENT;
+    }
   }
 
   /** vfio_nl_remove(): how many drivers were told. */
@@ -116,6 +160,11 @@ export class LyonNetlink {
   /** Whether the machine may sleep: all have answered, and none refused. */
   get mayAllSleep(): boolean {
     return this.#awaited === 0 && !this.#vetoed;
+  }
+
+  /** Whether all have answered to the suspend that is under way. */
+  get haveAllAnswered(): boolean {
+    return this.#awaited === 0;
   }
 
   resume(): void {
@@ -146,27 +195,41 @@ export class LyonNetlink {
     return told;
   }
 
-  /** ctrl_getfamily(): which number the family has. */
+  /** ctrl_getfamily(), ctrl_dumpfamily(): which number a family has. */
   #control(client: NetlinkClient, message: NetlinkMessage): number {
     if (message.command !== CTRL_CMD_GETFAMILY) return EOPNOTSUPP;
-    const name = Buffer.from(message.attributes.get(CTRL_ATTR_FAMILY_NAME) ?? []).toString('latin1');
-    if (name.replace(/\0.*$/s, '') !== LYON_FAMILY) return ENOENT;
-    client.deliver(
-      encodeNetlink({
-        type: GENL_ID_CTRL,
-        sequence: message.sequence,
-        port: message.port,
-        command: CTRL_CMD_NEWFAMILY,
-        version: 2,
-        attributes: [
-          rawAttribute(CTRL_ATTR_FAMILY_NAME, Buffer.from(`${LYON_FAMILY}\0`)),
-          attribute(CTRL_ATTR_FAMILY_ID, 2, FAMILY_ID),
-          attribute(CTRL_ATTR_VERSION, 4, LYON_FAMILY_VERSION),
-          attribute(CTRL_ATTR_HDRSIZE, 4, 0),
-          attribute(CTRL_ATTR_MAXATTR, 4, Object.keys(LYON_ATTRIBUTES).length),
-        ],
-      }),
-    );
+    const tell = ({ name, id, version, attributes }: (typeof FAMILIES)[number], flags: number): void =>
+      client.deliver(
+        encodeNetlink({
+          type: GENL_ID_CTRL,
+          flags,
+          sequence: message.sequence,
+          port: client.port,
+          command: CTRL_CMD_NEWFAMILY,
+          version: 2,
+          attributes: [
+            rawAttribute(CTRL_ATTR_FAMILY_NAME, Buffer.from(`${name}\0`)),
+            attribute(CTRL_ATTR_FAMILY_ID, 2, id),
+            attribute(CTRL_ATTR_VERSION, 4, version),
+            attribute(CTRL_ATTR_HDRSIZE, 4, 0),
+            attribute(CTRL_ATTR_MAXATTR, 4, attributes),
+          ],
+        }),
+      );
+    if ((message.flags & NLM_F_DUMP) !== 0) {
+      for (const family of FAMILIES) tell(family, NLM_F_MULTI);
+      client.deliver(encodeNetlinkDone(message, client.port));
+      return 0;
+    }
+    const wantedName = message.attributes.get(CTRL_ATTR_FAMILY_NAME);
+    const wantedId = attributeNumber(message, { type: CTRL_ATTR_FAMILY_ID, bytes: 2 });
+    if (wantedName === undefined && wantedId === undefined) return EINVAL;
+    const name = Buffer.from(wantedName ?? [])
+      .toString('latin1')
+      .replace(/\0.*$/s, '');
+    const found = FAMILIES.find((family) => family.name === name || BigInt(family.id) === wantedId);
+    if (found === undefined) return ENOENT;
+    tell(found, 0);
     return 0;
   }
 
@@ -184,6 +247,7 @@ export class LyonNetlink {
         if (reply === undefined || device === undefined || !device.isOpen) return EINVAL;
         if (reply !== SUSPEND_DONE) this.#vetoed = true;
         if (this.#awaited !== undefined && this.#awaited > 0) this.#awaited--;
+        this.onReply?.();
         return 0;
       }
       // No error of the bus happens here that a driver could be asked about.
@@ -195,10 +259,7 @@ export class LyonNetlink {
   }
 
   #deviceOf(message: NetlinkMessage): LyonDevice | undefined {
-    const numbers = [PCI_DOMAIN, PCI_BUS, PCI_SLOT, PCI_FUNC].map((one) => attributeNumber(message, one));
-    return this.#devices().find(({ host: { pci }, removed }) => {
-      const { segment, bus, device, function: fn } = pci.address;
-      return !removed && [segment, bus, device, fn].every((number, i) => numbers[i] === BigInt(number));
-    });
+    const name = lyonDeviceOf(message);
+    return this.#devices().find((device) => !device.removed && device.name === name);
   }
 }

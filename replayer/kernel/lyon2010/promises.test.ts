@@ -15,6 +15,7 @@ import {
   LYON_ATTRIBUTES,
   LYON_MESSAGES,
   NLM_F_ACK,
+  NLM_F_REQUEST,
   rawAttribute,
 } from '../../../abi/lyon2010/netlink.js';
 import { Generic } from '../../devices/generic/generic.js';
@@ -462,6 +463,7 @@ test('[Re: Hotplug and Suspend/Resume]: the messages that the later versions had
   client.send(
     encodeNetlink({
       type: GENL_ID_CTRL,
+      flags: NLM_F_REQUEST,
       sequence: 1,
       command: CTRL_CMD_GETFAMILY,
       attributes: [rawAttribute(CTRL_ATTR_FAMILY_NAME, Buffer.from('VFIO\0'))],
@@ -477,7 +479,9 @@ test('[Re: Hotplug and Suspend/Resume]: the messages that the later versions had
   ];
   const send = (command: number, type: number, bytes: number, value: number, slot = place) => {
     const attributes = [attribute(type, bytes, value), ...slot];
-    client.send(encodeNetlink({ type: family, flags: NLM_F_ACK, sequence: 7, command, attributes }));
+    client.send(
+      encodeNetlink({ type: family, flags: NLM_F_REQUEST | NLM_F_ACK, sequence: 7, command, attributes }),
+    );
     return new DataView(next().bytes.buffer, 16).getInt32(0, true);
   };
   const { REGISTER, REMOVE, PM_SUSPEND, PM_RESUME, PM_SUSPEND_REPLY: REPLY } = LYON_MESSAGES;

@@ -165,7 +165,7 @@ export class GroupFile extends OpenFile {
   /** vfio_pci_core_match(): the address, and perhaps options behind a space. */
   #find(text: string): VfioDevice | number {
     for (const device of this.group.devices) {
-      if (!text.startsWith(device.name)) continue;
+      if (device.removed || !text.startsWith(device.name)) continue;
       const rest = text.slice(device.name.length);
       if (rest === '') return device;
       if (!rest.startsWith(' ')) continue;

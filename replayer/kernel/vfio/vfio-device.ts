@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A device that VFIO has: opened by its group, several times, or by its character device, once (vfio_main.c). */
+
+import type { Administrable } from '../administrable.js';
 import { EINVAL } from '../errno.js';
 import type { IommuGroup } from '../iommu/group.js';
 import type { BoundDevice, Iommufd } from '../iommufd/iommufd.js';
@@ -11,7 +13,12 @@ export type User =
   | { readonly kind: 'container'; use(): number; unuse(): void }
   | { readonly kind: 'iommufd'; readonly iommufd: Iommufd };
 
-export class VfioDevice implements SetMember {
+export class VfioDevice implements SetMember, Administrable {
+  readonly removalMessage = 'the request interrupt';
+  onOpened: (() => void) | undefined;
+  onClosed: (() => void) | undefined;
+  /** Being taken away: nobody opens it any more (vfio_unregister_group_dev). */
+  removed = false;
   #opens = 0;
   #user: User | undefined;
   bound: BoundDevice | undefined;
@@ -62,6 +69,7 @@ export class VfioDevice implements SetMember {
       return result;
     }
     this.#opens = 1;
+    this.onOpened?.();
     return 0;
   }
 
@@ -73,6 +81,13 @@ export class VfioDevice implements SetMember {
     this.#dropUser();
     this.openedAsCdev = false;
     this.set.tryReset();
+    this.onClosed?.();
+  }
+
+  /** vfio_unregister_group_dev(), vfio_pci_core_request() */
+  takeAway(): number {
+    this.removed = true;
+    return this.core.interrupts.signalRequest() ? 1 : 0;
   }
 
   #takeUser(user: User): number {

@@ -62,7 +62,7 @@ export class Vfio implements KernelInterface {
     const group = GROUP_PATH.exec(path);
     const found = group === null ? undefined : this.#groups.get(Number(group[2]));
     if (found === undefined || found.isNoiommu !== (group?.[1] !== undefined)) return -ENOENT;
-    return found.devices.length === 0 ? -ENODEV : found.open(process);
+    return found.devices.every(({ removed }) => removed) ? -ENODEV : found.open(process);
   }
 
   get #hasCdevs(): boolean {
@@ -72,7 +72,7 @@ export class Vfio implements KernelInterface {
   #openCdev(index: number): OpenFile | number {
     const device = this.devices.find((one) => one.index === index);
     const group = device === undefined ? undefined : this.#groups.get(device.groupId);
-    if (device === undefined || group === undefined) return -ENOENT;
+    if (device === undefined || group === undefined || device.removed) return -ENOENT;
     return new DeviceFile(device, group, GROUP_FILES);
   }
 }

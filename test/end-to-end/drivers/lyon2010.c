@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A driver of 2010 for QEMU's edu device: INTx ended in each of the three ways, MSI, DMA, and memory that is unmapped beneath
- * its DMA mapping. Says what it saw; `lyon2010 --june` asks for what only the posting of June 2010 had.
+ * its DMA mapping. Says what it saw; `lyon2010 --june` asks for what only the posting of June 2010 had, --memory
+ * what becomes of DMA mappings when something happens to the memory.
  *
- *	lyon2010 [--june] DDDD:BB:DD.F
+ *	lyon2010 [--june | --memory] DDDD:BB:DD.F
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../../../abi/lyon2010/vfio2010.h"
@@ -155,6 +157,76 @@ static void memory(int eventfd)
 	munmap(bytes, PAGE);
 }
 
+/* Maps two pages for DMA, lets something happen to them, and says whether the mapping is still there. */
+static void kept(const char *what, int flags, void (*happens)(uint8_t *bytes))
+{
+	uint8_t *bytes = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS, -1, 0);
+	struct vfio_dma_map map = {
+		.vaddr = (uintptr_t)bytes, .dmaaddr = IOVA, .size = 2 * PAGE, .flags = VFIO_FLAG_WRITE
+	};
+
+	check(bytes != MAP_FAILED, "allocate memory");
+	bytes[0] = bytes[PAGE] = 1;
+	check(ioctl(device, VFIO_DMA_MAP_IOVA, &map) == 0, "map memory for DMA");
+	happens(bytes);
+	printf("%s: %s\n", what, ioctl(device, VFIO_DMA_UNMAP, &map) ? strerror(errno) : "kept");
+	munmap(bytes, 2 * PAGE);
+}
+
+static void forks(uint8_t *bytes)
+{
+	pid_t child = fork();
+
+	(void)bytes;
+	if (child == 0)
+		_exit(0);
+	check(waitpid(child, NULL, 0) == child, "fork");
+}
+
+static void forks_without(uint8_t *bytes)
+{
+	check(madvise(bytes, 2 * PAGE, MADV_DONTFORK) == 0, "keep memory from a child");
+	forks(bytes);
+}
+
+static void runs_a_command(uint8_t *bytes)
+{
+	(void)bytes;
+	check(system("true") == 0, "run a command");
+}
+
+static void protects(uint8_t *bytes)
+{
+	check(mprotect(bytes + PAGE, PAGE, PROT_READ) == 0, "protect memory");
+}
+
+static void protects_as_it_is(uint8_t *bytes)
+{
+	check(mprotect(bytes, PAGE, PROT_READ | PROT_WRITE) == 0, "protect memory");
+}
+
+static void gives_back(uint8_t *bytes)
+{
+	check(madvise(bytes, PAGE, MADV_DONTNEED) == 0, "give pages back");
+}
+
+static void advises(uint8_t *bytes)
+{
+	check(madvise(bytes, PAGE, MADV_SEQUENTIAL) == 0, "give advice");
+}
+
+static void what_happens_to_memory(void)
+{
+	kept("a fork, private memory", MAP_PRIVATE, forks);
+	kept("a fork, shared memory", MAP_SHARED, forks);
+	kept("a fork, MADV_DONTFORK", MAP_PRIVATE, forks_without);
+	kept("system", MAP_PRIVATE, runs_a_command);
+	kept("mprotect", MAP_PRIVATE, protects);
+	kept("mprotect to what it is", MAP_PRIVATE, protects_as_it_is);
+	kept("MADV_DONTNEED", MAP_PRIVATE, gives_back);
+	kept("MADV_SEQUENTIAL", MAP_PRIVATE, advises);
+}
+
 static void june(void)
 {
 	uint64_t mask = 0xffffffff;
@@ -181,6 +253,10 @@ int main(int argc, char **argv)
 	printf("write before the domain: %zd\n", pwrite(device, identity, 2, (off_t)(VFIO_PCI_CONFIG_OFF + PCI_COMMAND)));
 	uiommu = open("/dev/uiommu", O_RDWR | O_CLOEXEC);
 	check(uiommu >= 0 && ioctl(device, VFIO_DOMAIN_SET, &uiommu) == 0, "set the domain");
+	if (argc > 2 && strcmp(argv[1], "--memory") == 0) {
+		what_happens_to_memory();
+		return 0;
+	}
 	if (argc > 2)
 		june();
 	printf("bus master at first: %d\n", !!(command() & PCI_COMMAND_MASTER));

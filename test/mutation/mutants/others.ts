@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What can be done wrong with other interrupts, other nodes, resets, other devices and neighbours. */
+
+import { LYON_MESSAGES } from '../../../abi/lyon2010/netlink.js';
 import { HOT_RESET, HOT_RESET_INFO } from '../../../abi/vfio/hot-reset.js';
 import type { Opened } from '../../../session/fixtures.js';
 import { before, type Context, moved, replaced, type Step, without } from '../clean-session.js';
@@ -12,6 +14,7 @@ import {
   LIVES,
   LYON,
   lifeAgain,
+  lyonMessage,
   MSI,
   NEIGHBOUR,
   RESET,
@@ -286,6 +289,25 @@ const LIVES_AGAIN: readonly Mutant[] = [
 ];
 
 const OF_2010: readonly Mutant[] = [
+  mutant('LYON-002', 'the driver registers for nothing', without(['register'], LYON)),
+  mutant(
+    'LYON-002',
+    'the suspend is answered late',
+    before(
+      'close device',
+      ({ s, netlink }) =>
+        s
+          .netlink('receive', netlink, lyonMessage(LYON_MESSAGES.PM_SUSPEND, 0n))
+          .after(6e9)
+          .netlink('send', netlink, lyonMessage(LYON_MESSAGES.PM_SUSPEND_REPLY, 0n)),
+      without(['remove'], LYON),
+    ),
+  ),
+  mutant(
+    'LYON-002',
+    'the device is kept after REMOVE',
+    before('close device', ({ s }) => s.after(11e9), LYON),
+  ),
   mutant(
     'LYON-001',
     'configuration space is written before the domain is set',
