@@ -9,7 +9,7 @@ import type { SuspendOutcome } from './lyon2010/suspend.js';
 
 export class Administration {
   readonly #notes: string[] = [];
-  /** What was planned and has not come to pass. */
+  /** What was planned, or begun, and has not come to pass. */
   readonly #planned = new Set<string>();
   /** Taken away, and still held: what is to be said of it. */
   readonly #waiting = new Map<string, string>();
@@ -71,7 +71,10 @@ export class Administration {
 
   async suspend(): Promise<void> {
     if (this.lyon === undefined) return;
+    const waiting = 'suspend: not possible: nobody had answered when the driver ended';
+    this.#planned.add(waiting);
     const { sleeps, text } = await this.lyon.suspend();
+    this.#planned.delete(waiting);
     this.#notes.push(`suspend: ${sleeps ? '' : 'not possible: '}${text}`);
   }
 }
