@@ -40,6 +40,11 @@ export function hexBytes(bytes: Uint8Array, limit = 32): string {
   return shown < bytes.length ? `${text}…+${bytes.length - shown}` : text;
 }
 
+/** `1 event`, `1,234 events`. */
+export function countText(number: number, noun: string): string {
+  return `${number.toLocaleString('en-US')} ${noun}${number === 1 ? '' : 's'}`;
+}
+
 // C0 and C1 controls, DEL, and what would reorder or hide text on a terminal (bidirectional and zero-width marks).
 const unsafe = /[\p{Cc}\p{Cs}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/u;
 const unsafeAll = new RegExp(unsafe.source, 'gu');

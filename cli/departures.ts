@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What `play`, and `--sim` with a trace, say of a driver that left the script. */
-import { escapeText } from '../abi/text.js';
+import { countText, escapeText } from '../abi/text.js';
 import { readBuildId } from '../recorder/collector/mappings.js';
 import type {
   Departure,
@@ -89,5 +89,5 @@ export async function reportPlays(
 }
 
 function playedLine({ trace, bdf, writes, reads, dmaBytes, interrupts, departed }: PlayReport): string {
-  return `played ${escapeText(trace)} as ${escapeText(bdf)}: ${writes} writes and ${reads} reads as recorded, ${dmaBytes} bytes of DMA, ${interrupts} interrupts, ${departed === 0 ? 'no departure' : `${departed} departure${departed === 1 ? '' : 's'}`}`;
+  return `played ${escapeText(trace)} as ${escapeText(bdf)}: ${writes} writes and ${reads} reads as recorded, ${dmaBytes} bytes of DMA, ${interrupts} interrupts, ${departed === 0 ? 'no departure' : countText(departed, 'departure')}`;
 }

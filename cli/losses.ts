@@ -1,14 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { formatSize } from '../abi/quantity.js';
-import { escapeText } from '../abi/text.js';
+import { countText, escapeText } from '../abi/text.js';
 import { LossCause } from '../recorder/seal/summary.js';
 import type { TraceLoss } from '../traces/model.js';
-
-/** "1 event", "2 events". */
-export function count(number: number, what: string): string {
-  return `${number.toLocaleString('en-US')} ${what}${number === 1 ? '' : 's'}`;
-}
 
 /** One clause for each loss. */
 export function describeLosses(losses: readonly TraceLoss[]): string {
@@ -16,7 +11,7 @@ export function describeLosses(losses: readonly TraceLoss[]): string {
 }
 
 function describeLoss({ cause, events, bytes, detail }: TraceLoss): string {
-  const events_ = count(events, 'event');
+  const events_ = countText(events, 'event');
   switch (cause) {
     case LossCause.RING_FULL:
       return `${events_} while the buffer was full (a larger --buffer, or --when-full block, keeps them)`;

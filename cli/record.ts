@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { basename } from 'node:path';
 import { formatSeconds, formatSize, parseDuration, parseSize } from '../abi/quantity.js';
-import { escapeText } from '../abi/text.js';
+import { countText, escapeText } from '../abi/text.js';
 import { UserError } from '../abi/user-error.js';
 import { type RecordOutcome, recordDriver } from '../recorder/launch/record-driver.js';
 import { BUFFER_LEAST, BUFFER_MOST } from '../recorder/launch/settings.js';
 import { whyNoMmio } from '../recorder/launch/spawn.js';
 import { parseWatches } from '../recorder/launch/watch.js';
 import { reportPlays } from './departures.js';
-import { count, describeLosses } from './losses.js';
+import { describeLosses } from './losses.js';
 import { reportSimulation, simulate, simulationOptions } from './simulation.js';
 import { defineVerb } from './verb.js';
 
@@ -133,14 +133,14 @@ function summaryLines(outcome: RecordOutcome): string[] {
   const { output, bytes, events, droppedEvents, seconds, stoppedBy, waits, waitedNs, losses } = outcome;
   const kept = events - droppedEvents;
   const parts = [
-    `${escapeText(output)}: ${count(kept, 'event')}, ${formatSize(bytes)}, ${formatSeconds(seconds)}`,
+    `${escapeText(output)}: ${countText(kept, 'event')}, ${formatSize(bytes)}, ${formatSeconds(seconds)}`,
     losses.length === 0 ? 'nothing lost' : 'INCOMPLETE',
   ];
-  if (droppedEvents > 0) parts.push(`${count(droppedEvents, 'earlier event')} given up for --max-size`);
+  if (droppedEvents > 0) parts.push(`${countText(droppedEvents, 'earlier event')} given up for --max-size`);
   if (stoppedBy !== 'driver-exit') parts.push(`stopped by ${stoppedBy}`);
   if (waitedNs >= 1e6)
     parts.push(
-      `the driver waited ${formatSeconds(waitedNs / 1e9)} for the recorder (${count(waits, 'time')})`,
+      `the driver waited ${formatSeconds(waitedNs / 1e9)} for the recorder (${countText(waits, 'time')})`,
     );
   const lines = [parts.join(', ')];
   if (losses.length > 0) lines.push(`lost: ${describeLosses(losses)}`);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What a replay found, for a person and for programs. */
-import { escapeText } from '../abi/text.js';
+import { countText, escapeText } from '../abi/text.js';
 import type { Divergence, ReplayReport } from '../replayer/replay/divergence.js';
 import { durationText } from '../session/describe/time.js';
 
@@ -18,7 +18,7 @@ export function reportText(name: string, report: ReplayReport, dryRun = false): 
   const lines = [
     dryRun
       ? `${escapeText(name)} on ${escapeText(target)}: a dry run, nothing was done`
-      : `${escapeText(name)} on ${escapeText(target)}: ${found === 0 ? 'no divergence' : `${found} divergence${found === 1 ? '' : 's'}`}`,
+      : `${escapeText(name)} on ${escapeText(target)}: ${found === 0 ? 'no divergence' : countText(found, 'divergence')}`,
     dryRun
       ? `  ${operations.toLocaleString('en-US')} operations would be done`
       : `  ${operations.toLocaleString('en-US')} operations in ${durationText(durationNs)}, ${compared.toLocaleString('en-US')} answers compared${masked > 0 ? `, ${masked} masked` : ''}`,

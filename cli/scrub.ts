@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { rmSync } from 'node:fs';
 import { formatSize } from '../abi/quantity.js';
-import { escapeText } from '../abi/text.js';
+import { countText, escapeText } from '../abi/text.js';
 import { checkScrubbed } from '../session/scrub/check.js';
 import { scrub } from '../session/scrub/scrub.js';
 import { ExitStatus } from './exit-status.js';
 import { reportDamages, withTrace, withWholeTrace } from './input.js';
-import { count } from './losses.js';
 import { newTrace, writing } from './new-trace.js';
 import { defineVerb } from './verb.js';
 
@@ -33,7 +32,7 @@ export const verb = defineVerb({
         );
       }
       const lines = [
-        `${escapeText(output)}: ${count(report.events, 'event')}, ${formatSize(report.bytes)}; left out:`,
+        `${escapeText(output)}: ${countText(report.events, 'event')}, ${formatSize(report.bytes)}; left out:`,
         ...[...report.withheld].map(
           ([what, { count: times, bytes }]) =>
             `  ${what}: ${times}${bytes === 0 ? '' : `, ${formatSize(bytes)}`}`,

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { formatSize } from '../abi/quantity.js';
-import { escapeText } from '../abi/text.js';
+import { countText, escapeText } from '../abi/text.js';
 import { UserError } from '../abi/user-error.js';
 import { trim } from '../session/trim/trim.js';
 import { ExitStatus } from './exit-status.js';
 import { reportDamages, withWholeTrace } from './input.js';
-import { count } from './losses.js';
 import { newTrace, writing } from './new-trace.js';
 import { defineVerb } from './verb.js';
 
@@ -41,7 +40,7 @@ export const verb = defineVerb({
       const report = await writing(trim(trace, file, from, end));
       reportDamages(trace);
       process.stderr.write(
-        `vfiotape: ${escapeText(output)}: ${count(report.window, 'event')} from ${report.setUp} on, after ${count(report.setUp, 'event')} of set-up, ${formatSize(report.bytes)}\n`,
+        `vfiotape: ${escapeText(output)}: ${countText(report.window, 'event')} from ${report.setUp} on, after ${countText(report.setUp, 'event')} of set-up, ${formatSize(report.bytes)}\n`,
       );
       return ExitStatus.OK;
     });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { countText } from '../../abi/text.js';
 import { type Finding, ok, problem, warn } from './finding.js';
-import { plural } from './iommu.js';
 import { exists, type Machine, mayOpen } from './machine.js';
 import { onHost } from './system.js';
 
@@ -136,7 +136,7 @@ function binding(machine: Machine, groups: readonly Group[], bound: readonly Gro
     return [
       ok(
         'bound',
-        `${plural(devices.length, 'device')} bound to vfio-pci: ${devices.map(describe).join(', ')}`,
+        `${countText(devices.length, 'device')} bound to vfio-pci: ${devices.map(describe).join(', ')}`,
       ),
     ];
   }
@@ -246,7 +246,7 @@ export function warnOfNoIommu(groups: readonly Group[]): readonly Finding[] {
     : [
         warn(
           'no-iommu',
-          `${plural(open.length, 'group')} without an IOMMU (${open.map(({ number }) => `noiommu-${number}`).join(', ')}): nothing keeps such a device from any memory`,
+          `${countText(open.length, 'group')} without an IOMMU (${open.map(({ number }) => `noiommu-${number}`).join(', ')}): nothing keeps such a device from any memory`,
         ),
       ];
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { countText } from '../../abi/text.js';
 import { type Finding, ok, problem, warn } from './finding.js';
 import { exists, type Machine } from './machine.js';
 import { onHost } from './system.js';
@@ -11,7 +12,7 @@ export function examineIommu(machine: Machine): readonly Finding[] {
     return [
       ok(
         'iommu',
-        `${plural(units.length, 'IOMMU')} on (${units.slice(0, 3).join(', ')}${units.length > 3 ? ', …' : ''}), ${plural(groups.length, 'group')}`,
+        `${countText(units.length, 'IOMMU')} on (${units.slice(0, 3).join(', ')}${units.length > 3 ? ', …' : ''}), ${countText(groups.length, 'group')}`,
       ),
       ...interruptRemapping(machine),
     ];
@@ -97,8 +98,4 @@ function interruptRemapping(machine: Machine): readonly Finding[] {
   return parameter === 'Y'
     ? [warn('interrupts', 'allow_unsafe_interrupts is set: a device may forge interrupts')]
     : [];
-}
-
-export function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

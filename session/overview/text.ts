@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { signalName } from '../../abi/linux/signals.js';
 import { EVENTFD, objectKindName, SYSFS } from '../../abi/object-kinds.js';
-import { escapeText, size } from '../../abi/text.js';
+import { countText, escapeText, size } from '../../abi/text.js';
 import { regionName } from '../../abi/vfio/regions.js';
 import { type DeviceDefinition, EventKind } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
@@ -19,10 +19,6 @@ const LISTED = 24;
 function listed<T>(items: readonly T[], line: (item: T) => string): readonly string[] {
   const lines = items.slice(0, LISTED).map((item) => `  ${line(item)}`);
   return items.length > LISTED ? [...lines, `  … and ${items.length - LISTED} more`] : lines;
-}
-
-function count(number: number, one: string, many = `${one}s`): string {
-  return `${number} ${number === 1 ? one : many}`;
 }
 
 function words(command: readonly string[]): string {
@@ -132,24 +128,24 @@ export function overviewText(trace: Trace, overview: Overview, callSites?: CallS
       : [
           row(
             'not seen',
-            `loads and stores through ${count(overview.unwatchedMappings, 'mapping')} of device memory (mmio ${escapeText(modes.mmio)})`,
+            `loads and stores through ${countText(overview.unwatchedMappings, 'mapping')} of device memory (mmio ${escapeText(modes.mmio)})`,
           ),
         ]),
     row(
       'size',
-      `${trace.size === undefined ? 'unknown' : bytesText(trace.size)}, ${count(overview.chunks, 'chunk')}${perEvent}`,
+      `${trace.size === undefined ? 'unknown' : bytesText(trace.size)}, ${countText(overview.chunks, 'chunk')}${perEvent}`,
     ),
     row('clock', `${escapeText(clock.source)}, ${(clock.ticksPerSecond / 1e6).toFixed(3)} MHz`),
     ...(summary !== undefined && summary.waits > 0
       ? [
           row(
             'waited',
-            `${count(summary.waits, 'time')}, ${durationText(summary.waitedNs)} in all, for the recorder`,
+            `${countText(summary.waits, 'time')}, ${durationText(summary.waitedNs)} in all, for the recorder`,
           ),
         ]
       : []),
     ...(summary !== undefined && summary.lateEvents > 0
-      ? [row('late', `${count(summary.lateEvents, 'event')} out of order between threads`)]
+      ? [row('late', `${countText(summary.lateEvents, 'event')} out of order between threads`)]
       : []),
     ...section('devices', listed([...definitions.devices.values()], deviceText)),
     ...section('objects', [
@@ -159,7 +155,7 @@ export function overviewText(trace: Trace, overview: Overview, callSites?: CallS
         const where = path === '' || label.endsWith(path) ? '' : `  ${path}`;
         return `${label}${where}${object.seenBorn ? '' : '  (not seen born)'}`;
       }),
-      ...counted.map(([kind, number]) => `  ${count(number, objectKindName(kind))}`),
+      ...counted.map(([kind, number]) => `  ${countText(number, objectKindName(kind))}`),
     ]),
     ...section(
       'processes',
@@ -167,7 +163,7 @@ export function overviewText(trace: Trace, overview: Overview, callSites?: CallS
         const threads = new Set(
           [...definitions.threads.values()].filter(({ process }) => process === id).map(({ tid }) => tid),
         ).size;
-        return `${pid}  ${escapeText(exe)}  ${words(argv.slice(0, 8))}${argv.length > 8 ? ' …' : ''}  (${count(threads, 'thread')})`;
+        return `${pid}  ${escapeText(exe)}  ${words(argv.slice(0, 8))}${argv.length > 8 ? ' …' : ''}  (${countText(threads, 'thread')})`;
       }),
     ),
     ...section('mmio sites', mmioSites(trace, callSites)),

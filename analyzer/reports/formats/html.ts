@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** One self-contained file for a person: the verdict first, then what it stands on. */
+import { countText } from '../../../abi/text.js';
 import { durationText } from '../../../session/describe/time.js';
 import { device } from '../html/devices.js';
 import { findings } from '../html/findings.js';
@@ -37,22 +38,18 @@ ${report.reports.map((trace, i) => traceParts(trace, several ? `t${i + 1}-` : ''
   });
 }
 
-function plural(count: number, word: string): string {
-  return `${count} ${word}${count === 1 ? '' : 's'}`;
-}
-
 function verdict({ verdict, fail_on, reports }: ComplianceReport): Markup {
   const sum = (of: (trace: TraceReport) => number) => reports.reduce((total, trace) => total + of(trace), 0);
   const parts = [
-    plural(
+    countText(
       sum(({ counts }) => counts.error),
       'error',
     ),
-    plural(
+    countText(
       sum(({ counts }) => counts.warning),
       'warning',
     ),
-    plural(
+    countText(
       sum(({ counts }) => counts.note),
       'note',
     ),
@@ -73,7 +70,7 @@ function verdict({ verdict, fail_on, reports }: ComplianceReport): Markup {
 function contents(reports: readonly TraceReport[]): Markup {
   return html`<nav aria-label="traces"><ol>${reports.map(
     ({ trace, counts }, i) =>
-      html`<li><a href="#t${i + 1}">${trace.file}</a>: ${plural(counts.error, 'error')}, ${plural(counts.warning, 'warning')}</li>`,
+      html`<li><a href="#t${i + 1}">${trace.file}</a>: ${countText(counts.error, 'error')}, ${countText(counts.warning, 'warning')}</li>`,
   )}</ol></nav>`;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** For a terminal: the verdict, then the findings with what was seen, then what could not be decided. */
-import { escapeText } from '../../../abi/text.js';
+import { countText, escapeText } from '../../../abi/text.js';
 import { durationText, timeText } from '../../../session/describe/time.js';
 import type { ComplianceReport, ReportedFinding, ReportedRule, TraceReport } from '../model.js';
 
@@ -12,10 +12,6 @@ export function renderText(report: ComplianceReport): string {
   const limit = report.fail_on === 'never' ? 'nothing fails' : `${report.fail_on}s and worse fail`;
   const verdict = `${report.verdict.toUpperCase()}  (${limit})`;
   return `${[...blocks, ...(remarks.length === 0 ? [] : [remarks.join('\n')]), verdict].join('\n\n')}\n`;
-}
-
-export function countText(number: number, word: string): string {
-  return `${number} ${word}${number === 1 ? '' : 's'}`;
 }
 
 export function summaryText({ counts, waived, known }: TraceReport): string {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { hex } from '../../../abi/text.js';
+import { countText, hex } from '../../../abi/text.js';
 import { regionName } from '../../../abi/vfio/regions.js';
 import type { Rule } from '../../check/rule.js';
 
@@ -30,7 +30,7 @@ kernel maps such a page only when it can reserve the rest, and nothing checks wh
         check.report({
           key: `${regionName(region)}+${hex(offset)}`,
           device,
-          message: `a ${direction} of ${width} bytes at ${regionName(region)}+${hex(offset)}, behind its ${hex(size)} bytes`,
+          message: `a ${direction} of ${countText(width, 'byte')} at ${regionName(region)}+${hex(offset)}, behind its ${hex(size)} bytes`,
           evidence: [{ event, note: 'behind the end of the region' }],
         });
       };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { hex } from '../../../abi/text.js';
+import { countText, hex } from '../../../abi/text.js';
 import { regionName } from '../../../abi/vfio/regions.js';
 import type { Rule } from '../../check/rule.js';
 
@@ -37,7 +37,7 @@ and reaches into the next known one.`,
         check.report({
           key: `${direction} ${place}/${width}`,
           device,
-          message: `a ${direction} of ${width} bytes at ${place} ${how}`,
+          message: `a ${direction} of ${countText(width, 'byte')} at ${place} ${how}`,
           evidence: [{ event, note: how }],
         });
       };

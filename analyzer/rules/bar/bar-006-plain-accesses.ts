@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { hex } from '../../../abi/text.js';
+import { countText, hex } from '../../../abi/text.js';
 import { regionName } from '../../../abi/vfio/regions.js';
 import type { Rule } from '../../check/rule.js';
 
@@ -29,7 +29,7 @@ is known at the offset, a note elsewhere.`,
       const resource = device.definition?.resources.find(({ index }) => index === region);
       if (resource !== undefined && (resource.flags & PREFETCHABLE) !== 0n) return undefined;
       const place = `${regionName(region)}+${hex(offset)}`;
-      const how = width === 0 ? 'a string instruction' : `an instruction of ${width} bytes`;
+      const how = width === 0 ? 'a string instruction' : `an instruction of ${countText(width, 'byte')}`;
       return ({ event }) => {
         check.report({
           key: `${direction} ${regionName(region)} ${register?.name ?? ''}`,

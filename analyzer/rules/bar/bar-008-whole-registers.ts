@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { hex } from '../../../abi/text.js';
+import { countText, hex } from '../../../abi/text.js';
 import { regionName } from '../../../abi/vfio/regions.js';
 import type { RegionStep } from '../../../session/story/steps.js';
 import type { Rule } from '../../check/rule.js';
@@ -30,7 +30,7 @@ accesses, which is not atomic, and each of them has the side effects of its regi
       check.report({
         key: `${what} ${place}/${length}`,
         device,
-        message: `a ${what} of ${length} bytes at ${place} reaches the device in pieces`,
+        message: `a ${what} of ${countText(length, 'byte')} at ${place} reaches the device in pieces`,
         evidence: [{ event: event.number, note: 'not one register' }],
       });
     };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { size as sizeText } from '../../../abi/text.js';
+import { countText, size as sizeText } from '../../../abi/text.js';
 import type { DmaSpace } from '../../../session/story/address-spaces.js';
 import type { Rule } from '../../check/rule.js';
 
@@ -28,7 +28,7 @@ close; a driver that leaves it to that leaks as soon as it keeps the container.`
       check.report({
         key: `ioas ${space.ioas}`,
         object: space.object,
-        message: `${mappings.length} mapping${mappings.length === 1 ? '' : 's'} of ${sizeText(bytes)}B in all were live ${when}`,
+        message: `${countText(mappings.length, 'mapping')} of ${sizeText(bytes)}B in all were live ${when}`,
         evidence: [{ event, note: when }],
       });
     };

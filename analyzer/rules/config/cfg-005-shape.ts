@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { errnoName } from '../../../abi/linux/errno.js';
-import { hex } from '../../../abi/text.js';
+import { countText, hex } from '../../../abi/text.js';
 import type { ConfigStep } from '../../../session/story/steps.js';
 import type { Rule } from '../../check/rule.js';
 
@@ -32,7 +32,7 @@ the space it fails.`,
         check.report({
           key: `${what} ${errnoName(event.errno)}`,
           device,
-          message: `a ${what} of ${length} bytes at config+${hex(offset)} failed: ${errnoName(event.errno)}`,
+          message: `a ${what} of ${countText(length, 'byte')} at config+${hex(offset)} failed: ${errnoName(event.errno)}`,
           evidence: [{ event: event.number, note: 'it failed' }],
         });
         return;
@@ -42,7 +42,7 @@ the space it fails.`,
         key: `${what} ${length}`,
         device,
         severity: 'note',
-        message: `a ${what} of ${length} bytes at config+${hex(offset)} is done in pieces`,
+        message: `a ${what} of ${countText(length, 'byte')} at config+${hex(offset)} is done in pieces`,
         evidence: [{ event: event.number, note: 'not one register' }],
       });
     };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import { decode } from '../../../abi/layout.js';
 import { errnoName } from '../../../abi/linux/errno.js';
+import { countText } from '../../../abi/text.js';
 import { HOT_RESET } from '../../../abi/vfio/hot-reset.js';
 import type { Rule } from '../../check/rule.js';
 
@@ -40,7 +42,7 @@ devices beside this one must be quiet, too.`,
             key: ok ? 'not asked' : errnoName(event.errno),
             ...(device !== undefined && { device }),
             ...(ok ? { severity: 'warning' as const } : {}),
-            message: `a hot reset with ${count} group${count === 1 ? '' : 's'}: ${why}`,
+            message: `a hot reset with ${countText(count, 'group')}: ${why}`,
             evidence: [
               { event: event.number, note: why },
               ...(info === undefined ? [] : [{ event: info, note: 'which devices it reaches' }]),
