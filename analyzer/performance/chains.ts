@@ -33,6 +33,8 @@ interface Woken {
   read: number;
   /** The first completion after a wake-up is measured against it; later ones of the same wake-up came with it. */
   measured: boolean;
+  /** It is one of `awaiting`. */
+  awaited: boolean;
 }
 
 const QUEUES_MAX = 1 << 12;
@@ -76,15 +78,18 @@ export class Chains {
 
   wake(thread: number, device: number, time: number): void {
     const held = this.#woken.get(thread);
-    if (held === undefined) this.#woken.set(thread, { device, wake: time, read: -1, measured: false });
+    if (held?.awaited === true) this.awaiting--;
+    const awaited = this.#plain.has(device);
+    if (awaited) this.awaiting++;
+    if (held === undefined)
+      this.#woken.set(thread, { device, wake: time, read: -1, measured: false, awaited });
     else {
-      if (!held.measured && this.#plain.has(held.device)) this.awaiting--;
       held.device = device;
       held.wake = time;
       held.read = -1;
       held.measured = false;
+      held.awaited = awaited;
     }
-    if (this.#plain.has(device)) this.awaiting++;
   }
 
   /** The thread has read the eventfd. A read that nobody was woken for is its own wake-up. */
@@ -98,7 +103,7 @@ export class Chains {
   complete(chain: QueueChain, thread: number, time: number): void {
     chain.completions++;
     const woken = this.#woken.get(thread);
-    if (woken !== undefined && woken.device === chain.device && !woken.measured) {
+    if (woken?.device === chain.device && !woken.measured && !this.#plain.has(chain.device)) {
       woken.measured = true;
       this.#measure(chain, woken, time);
     }
@@ -111,7 +116,8 @@ export class Chains {
     const woken = this.#woken.get(thread);
     if (woken === undefined || woken.device !== device || woken.measured) return;
     woken.measured = true;
-    this.awaiting--;
+    if (woken.awaited) this.awaiting--;
+    woken.awaited = false;
     for (const chain of this.#byDevice.get(device) ?? []) {
       if (chain.oldest < 0 || chain.oldest > woken.wake) continue;
       chain.completions++;

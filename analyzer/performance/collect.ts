@@ -10,6 +10,7 @@ import { RESETS } from '../../session/phases/marks.js';
 import { PhaseCursor } from '../../session/phases/phase.js';
 import { phasesOf, type SessionPhases } from '../../session/phases/phases.js';
 import type { EventBatch } from '../../traces/columns.js';
+import { wordsNumber } from '../../traces/event-of-row.js';
 import { EventKind, PayloadRole } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
 import { CellTable } from './cells.js';
@@ -285,7 +286,7 @@ export class Collection {
     }
     const { at, role } = MAPPING_LENGTHS[cost.operation] as (typeof MAPPING_LENGTHS)[string];
     cost.bytes += this.#payloads.number(batch, row, at, role) ?? 0;
-    cost.total += Math.round(this.#duration(batch, row));
+    cost.total += this.#duration(batch, row);
   }
 
   #gaps(batch: EventBatch, of: Uint16Array): void {
@@ -303,21 +304,18 @@ export class Collection {
     }
   }
 
-  /** ns since the start of the recording, when the event was done. */
+  /**
+   * ns since the start of the recording, when the event was done. When it was entered and how long it took are rounded each, as in
+   * the tables that are exported: what is computed of these is the same.
+   */
   #time(batch: EventBatch, row: number): number {
-    const { timeWords } = batch;
-    return (
-      (((timeWords[2 * row] as number) + (timeWords[2 * row + 1] as number) * WORD) * 1e9) /
-      this.#ticksPerSecond
-    );
+    const took = wordsNumber(batch.durationWords, row);
+    const entered = ((wordsNumber(batch.timeWords, row) - took) * 1e9) / this.#ticksPerSecond;
+    return Math.round(entered) + Math.round((took * 1e9) / this.#ticksPerSecond);
   }
 
   #duration(batch: EventBatch, row: number): number {
-    const { durationWords } = batch;
-    return (
-      (((durationWords[2 * row] as number) + (durationWords[2 * row + 1] as number) * WORD) * 1e9) /
-      this.#ticksPerSecond
-    );
+    return Math.round((wordsNumber(batch.durationWords, row) * 1e9) / this.#ticksPerSecond);
   }
 }
 

@@ -76,7 +76,7 @@ export function report(collection: Collection, callSites?: CallSites): Statistic
       ...about(object),
       phase,
       from_ns: Math.round(from.time),
-      duration_ns: Math.round(to.time - from.time),
+      duration_ns: Math.round(to.time) - Math.round(from.time),
     })),
     operations: tabled(({ name }) => ({ operation: name.operation }), whole),
     objects: tabled((cell) => ({ ...objectKeys(cell), operation: cell.name.operation }), whole),
@@ -104,7 +104,7 @@ export function report(collection: Collection, callSites?: CallSites): Statistic
     openings: phases.openings.map(({ object, opened, ready }) => ({
       ...about(object),
       opened_ns: Math.round(opened.time),
-      to_ready_ns: ready === undefined ? null : Math.round(ready.time - opened.time),
+      to_ready_ns: ready === undefined ? null : Math.round(ready.time) - Math.round(opened.time),
       ready_by: ready?.register ?? '',
     })),
     resets: collection.resets.map(({ object, operation, at, duration, ok }) => ({

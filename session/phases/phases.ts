@@ -173,7 +173,7 @@ class Pass {
       case EventKind.IOCTL:
         return { ...nothing, ...this.#ioctl(name, ok, batch, event) };
       case EventKind.OPEN:
-        return { ...nothing, look: () => this.#opens() };
+        return { ...nothing, look: () => this.#opens(name.object) };
       case EventKind.CLOSE:
         // The descriptors are looked up before the state forgets them.
         return { ...nothing, applies: false, look: (row) => this.#close(event(row), ok) };
@@ -184,8 +184,10 @@ class Pass {
     }
   }
 
-  #opens(): void {
+  /** A device itself, where it has a file of its own. */
+  #opens(object: number): void {
     this.#opening ??= this.#event;
+    this.#device(object);
   }
 
   #access(name: EventName, batch: EventBatch, alike: number, group: number): Plan {
@@ -250,7 +252,7 @@ class Pass {
     if (device === undefined)
       return {
         look: (row) => {
-          this.#opens();
+          this.#opens(object);
           attach(row);
         },
       };

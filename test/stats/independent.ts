@@ -6,12 +6,26 @@ import type { Series } from '../../analyzer/performance/model.js';
 import { statistics } from '../../analyzer/performance/statistics.js';
 import { runQuery } from '../../analyzer/queries/query.js';
 import { openTrace } from '../../traces/reader.js';
+import { queueRows } from './independent-chains.js';
+import {
+  type BothRows,
+  mappingRows,
+  openingRows,
+  phaseRows,
+  phaseStartRows,
+  pollingRows,
+  resetRows,
+  vectorRows,
+} from './independent-series.js';
+
+const THREAD = `CASE WHEN pid = tid THEN '' ELSE pid || '/' END || tid || coalesce(' ' || nullif(thread, ''), '')`;
 
 const TABLES = {
   operations: ['operation'],
   objects: ['object', 'operation'],
   sites: ['site', 'operation'],
   registers: ['object', 'register', 'operation'],
+  threads: ['thread', 'operation'],
 } as const;
 
 export async function differencesFromSql(
@@ -21,14 +35,31 @@ export async function differencesFromSql(
   await exportTrace({ source, format: 'parquet', path: partition(directory, 's').events });
   const trace = openTrace(source);
   const found = statistics(trace);
-  trace.close();
   const differences: string[] = [];
   let compared = 0;
+  const series: Readonly<Record<string, BothRows>> = {
+    queues: await queueRows(directory, found),
+    interrupts: await vectorRows(directory, found),
+    resets: await resetRows(directory, found),
+    mappings: await mappingRows(directory, found),
+    openings: await openingRows(directory, found),
+    'phase starts': await phaseStartRows(directory, found),
+    'by phase': await phaseRows(directory, trace, found),
+    'polling loops': await pollingRows(directory, source),
+  };
+  trace.close();
+  for (const [name, { ours, sql }] of Object.entries(series)) {
+    compared += ours.length;
+    for (const row of ours) if (!sql.includes(row)) differences.push(`${name}: ${row} is not what SQL has`);
+    for (const row of sql) if (!ours.includes(row)) differences.push(`${name}: SQL has ${row}`);
+  }
   for (const [table, keys] of Object.entries(TABLES) as [keyof typeof TABLES, readonly (keyof Series)[]][]) {
     const named = keys.map((key) =>
       key === 'register'
         ? `coalesce(register, region || '+0x' || printf('%x', "offset")) AS register`
-        : `coalesce(${key}, '') AS ${key}`,
+        : key === 'thread'
+          ? `${THREAD} AS thread`
+          : `coalesce(${key}, '') AS ${key}`,
     );
     const where =
       table === 'sites' ? 'WHERE site IS NOT NULL' : table === 'registers' ? 'WHERE region IS NOT NULL' : '';
