@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { dirname, join } from 'node:path';
 import { type Finding, ok, problem, warn } from './finding.js';
 import { CAP_SYS_PTRACE, exists, findCommand, hasCapability, type Machine } from './machine.js';
 
@@ -26,7 +27,8 @@ function builtShim(machine: Machine, shim: string): Finding {
     'shim',
     `the shim is not built: ${shim} is missing${missing.length > 0 ? ', and so is what builds it' : ''}`,
     ...(missing.length > 0 ? [`apt-get install ${missing.join(' ')}`] : []),
-    'npm run build',
+    // A checkout and an installed package both have its sources.
+    `make -C ${join(dirname(dirname(shim)), 'recorder/shim')}`,
   );
 }
 

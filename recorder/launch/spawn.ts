@@ -131,7 +131,7 @@ export function whyNotAttached(pid: number, file: string): string | undefined {
 export function whyNoMmio(): string | undefined {
   // The mark of the part that watches them: it is left out where Zydis' headers were missing.
   if (!readFileSync(shimLibrary()).includes('vfiotape: mmio watcher')) {
-    return 'the shim was built without Zydis; apt-get install libzydis-dev && npm run build';
+    return `the shim was built without Zydis; apt-get install libzydis-dev && make -B -C ${join(packageRoot(), 'recorder/shim')}`;
   }
   if (findZydis(machineAt('/', '')) === undefined) {
     return 'libZydis, which decodes them, is not installed; apt-get install libzydis4.0';
