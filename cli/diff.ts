@@ -51,6 +51,7 @@ function diffText(a: string, b: string, result: DiffResult): string {
       ? `the same: ${same.toLocaleString('en-US')} calls and accesses`
       : `${counts.added} added, ${counts.removed} removed, ${counts.changed} changed, ${same.toLocaleString('en-US')} the same`,
   ];
+  if (found > 0) lines.push('       a       b');
   let phase = '';
   for (const difference of differences.slice(0, SHOWN)) {
     if (difference.phase !== phase) {

@@ -71,6 +71,23 @@ describe('diffTraces', () => {
     assert.deepEqual(await differences({ polls: 50 }), []);
   });
 
+  it('knows an address by one of its halves', async () => {
+    const halves = (iova: bigint, offset = 0x1000n) => {
+      const s = new RecordedSession();
+      const { container, device } = s.openNvme();
+      s.mapDma(container, { iova, size: 0x4000n });
+      s.store(device, 0, 0x30, 4, (iova + offset) & 0xffff_ffffn);
+      s.store(device, 0, 0x34, 4, (iova + offset) >> 32n);
+      return s.trace();
+    };
+    const compared = async (iova: bigint, offset?: bigint) =>
+      diffTraces(await halves(0x1_0318_0000n), await halves(iova, offset)).differences.map(text);
+    assert.deepEqual(await compared(0x7f4_1234_0000n), []);
+    assert.deepEqual(await compared(0x7f4_1234_0000n, 0x2000n), [
+      'changed device0 store BAR0+0x30 ACQ: 0x03181000 (mapping 0 + 0x1000) -> 0x12342000 (mapping 0 + 0x2000)',
+    ]);
+  });
+
   it('names the register that changed', async () => {
     assert.deepEqual(await differences({ cc: 0x0046_0011 }), [
       'changed device0 store BAR0+0x14 CC: 0x00460001 EN=1 IOSQES=6 IOCQES=4 -> 0x00460011 EN=1 CSS=1 IOSQES=6 IOCQES=4',

@@ -7,6 +7,7 @@ import { PHASES, type Phase, phaseNs } from '../../session/phases/phase.js';
 import type { Trace } from '../../traces/reader.js';
 import { align } from './align.js';
 import { type AccessValue, type Item, Items } from './items.js';
+import { joinTurns } from './turns.js';
 
 export interface Difference {
   readonly kind: 'added' | 'removed' | 'changed';
@@ -60,7 +61,7 @@ export function diffTraces(first: Trace, second: Trace): DiffResult {
   const a = new Items(first);
   const b = new Items(second);
   const found = new Differences();
-  for (const pair of align(a, b)) found.take(pair.a, pair.b);
+  for (const pair of joinTurns(align(a, b))) found.take(pair.a, pair.b);
   const interrupts: InterruptCount[] = [];
   for (const vector of [...new Set([...a.interrupts.keys(), ...b.interrupts.keys()])].sort()) {
     const [seenA, seenB] = [a.interrupts.get(vector) ?? 0, b.interrupts.get(vector) ?? 0];
@@ -120,8 +121,8 @@ class Differences {
         what,
         a,
         b,
-        registerText(one, offset, width, from),
-        registerText(one, offset, width, to),
+        `${registerText(one, offset, width, from)}${addressText(one)}`,
+        `${registerText(one, offset, width, to)}${addressText(other)}`,
       );
       if (one.reading) this.#learn(one.region, offset, from ^ to);
     }
@@ -214,6 +215,8 @@ function registerText({ device, region }: AccessValue, offset: number, width: nu
   const [first] = device === undefined ? [] : touchedRegisters(device.lookup(region), offset, width, value);
   return first?.text.replace(/^\S+ = /, '') ?? hexWidth(value, width);
 }
+
+const addressText = ({ address }: AccessValue): string => (address === undefined ? '' : ` (${address})`);
 
 function valueText({ access, failure, text }: Item): string {
   if (failure !== '') return `-1 ${failure}`;

@@ -41,6 +41,7 @@ export interface Item {
   /** What it is, without values: `device0 store BAR0+0x14 CC 4`. */
   readonly key: string;
   readonly phase: Phase;
+  readonly thread: number;
   /** The last of them, where several were one. */
   event: number;
   /** ns that the calls took, all together. */
@@ -143,7 +144,7 @@ export class Items {
       reading,
       value,
       bytes: wide ? payloadBytes(eventOfRow(this.#trace, batch, row), PayloadRole.DATA) : undefined,
-      address: reading || wide ? undefined : this.#dma.name(value),
+      address: reading || wide ? undefined : this.#dma.name(value, name.width),
     };
     const latest = this.#latest;
     if (reading && latest !== undefined && latest.thread === thread && latest.item.key === key) {
@@ -153,7 +154,10 @@ export class Items {
     }
     const before = this.#taken();
     const phase = this.#phase(event, object);
-    this.#latest = { item: { key, phase, event, duration: 0, failure: '', text: '', access }, thread };
+    this.#latest = {
+      item: { key, phase, thread, event, duration: 0, failure: '', text: '', access },
+      thread,
+    };
     return before;
   }
 
@@ -222,6 +226,7 @@ export class Items {
     const item: Item = {
       ...described,
       phase: this.#phase(event.number, event.object),
+      thread: event.thread,
       event: event.number,
       duration: event.duration,
       failure: event.errno === 0 ? '' : errnoName(event.errno),

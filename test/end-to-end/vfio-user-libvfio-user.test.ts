@@ -2,13 +2,14 @@
 // A vfio-user server that is not ours: libvfio-user's own sample (test/lab/setup-libvfio-user builds it), under a driver of
 // VFIO's: configuration space, registers, INTx, DMA in both directions by messages, reset.
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { compileC } from '../compile.js';
 import { cacheDirectory } from '../lab/kernels.js';
-import { root, scratchDirectory, vfiotape } from './harness.js';
+import { scratchDirectory, vfiotape } from './harness.js';
 import { BDF, LIMIT } from './simulated.js';
 
 const server = join(cacheDirectory, 'libvfio-user/server');
@@ -26,10 +27,7 @@ async function serve(socket: string): Promise<ChildProcess> {
 
 test('libvfio-user’s sample server', { ...LIMIT, skip }, async () => {
   const driver = join(scratch, 'alarm');
-  execFileSync(process.env['CC'] ?? 'cc', [
-    ...['-std=gnu11', '-O1', '-g', '-Wall', '-Wextra', '-D_GNU_SOURCE', '-o', driver],
-    join(root, 'test/end-to-end/drivers/alarm.c'),
-  ]);
+  compileC(driver, ['test/end-to-end/drivers/alarm.c']);
   const socket = join(scratch, 'server.sock');
   const child = await serve(socket);
   const ended = once(child, 'exit');

@@ -5,7 +5,6 @@
  * otherwise is a divergence there.
  */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { closeSync, ftruncateSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -22,11 +21,11 @@ import { SimulatedTarget } from '../../replayer/replay/simulated-target.js';
 import { RecordedSession } from '../../session/fixtures.js';
 import { EventFlag, EventKind, PayloadRole } from '../../traces/model.js';
 import { openTrace, type Trace } from '../../traces/reader.js';
+import { compileC, EXAMPLE_VFIO } from '../compile.js';
 import {
   buildDriver,
   command,
   recordStandin,
-  root,
   run,
   scratchDirectory,
   vfiotape,
@@ -103,12 +102,7 @@ test('on a simulated device they come as the shim would bring them, recorded or 
     JSON.stringify({ vendor: 0x1234, device: 7, class: 0x020000, bars: [{ size: BAR_BYTES }] }),
   );
   const driver = join(scratch, 'accesses');
-  execFileSync(process.env['CC'] ?? 'cc', [
-    ...['-std=gnu11', '-O1', '-Wall', '-Wextra', '-DVFIO', '-o', driver],
-    ...['test/end-to-end/drivers/accesses.c', 'examples/nvme/vfio.c', 'examples/nvme/lyon2010.c'].map(
-      (name) => join(root, name),
-    ),
-  ]);
+  compileC(driver, ['test/end-to-end/drivers/accesses.c', ...EXAMPLE_VFIO], ['-DVFIO']);
   const sim = `generic:${device}`;
   const first = join(scratch, 'first.vtape');
   const second = join(scratch, 'second.vtape');

@@ -6,7 +6,9 @@
  *   accesses        on a stand-in device
  *   accesses BDF    compiled with -DVFIO, on a VFIO device (examples/nvme/vfio.c)
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
