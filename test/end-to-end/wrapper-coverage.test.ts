@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { packageRoot } from '../../abi/package-root.js';
@@ -11,6 +12,9 @@ import { canTouchVfio, LEFT_ALONE, plainName } from './entry-points.js';
 // the imports of the real drivers that are installed here are held against what the shim exports.
 
 const LIBRARIES = '/usr/lib/x86_64-linux-gnu';
+/** What test/lab/setup-libblkio and setup-newer have unpacked. */
+const CACHE = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'vfiotape');
+const CACHED_LIBRARIES = ['libblkio', 'trixie'].map((name) => join(CACHE, name, LIBRARIES));
 
 function directory(path: string, matching: RegExp): readonly string[] {
   if (!existsSync(path)) return [];
@@ -32,7 +36,9 @@ const DRIVERS: Readonly<Record<string, readonly string[]>> = {
     ...directory(LIBRARIES, /^librte_.*\.so\.\d+$/),
     ...dpdkPlugins,
   ],
-  libblkio: directory(LIBRARIES, /^libblkio\.so\.\d+$/),
+  libblkio: [LIBRARIES, ...CACHED_LIBRARIES]
+    .flatMap((path) => directory(path, /^libblkio\.so\.\d+$/))
+    .slice(0, 1),
 };
 
 /** Symbols of dynamic symbol tables, without their versions. */
