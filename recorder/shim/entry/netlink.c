@@ -274,7 +274,7 @@ ssize_t any_sendto(int fd, const void *bytes, size_t count, int flags, const str
 	struct msghdr message = { .msg_name = (void *)to, .msg_namelen = length, .msg_iov = &piece, .msg_iovlen = 1 };
 
 	if (!is_netlink(fd))
-		return PERFORM(how, sendto, SYS_sendto, fd, bytes, count, flags, to, length);
+		return PERFORM(how, sendto, SYS_sendto, fd, watcher_pointer(bytes, count), count, flags, to, length);
 	return netlink_sendmsg(fd, &message, flags, how);
 }
 
@@ -287,7 +287,7 @@ EXPORT ssize_t send(int fd, const void *bytes, size_t count, int flags)
 {
 	if (is_netlink(fd))
 		return any_sendto(fd, bytes, count, flags, NULL, 0, ORIGIN);
-	return REAL(send)(fd, bytes, count, flags);
+	return REAL(send)(fd, watcher_pointer(bytes, count), count, flags);
 }
 
 EXPORT ssize_t __send(int fd, const void *bytes, size_t count, int flags) __attribute__((alias("send")));
@@ -299,7 +299,8 @@ ssize_t any_recvfrom(int fd, void *bytes, size_t count, int flags, struct sockad
 	ssize_t got;
 
 	if (!is_netlink(fd))
-		return PERFORM(how, recvfrom, SYS_recvfrom, fd, bytes, count, flags, from, length);
+		return PERFORM(how, recvfrom, SYS_recvfrom, fd, watcher_pointer(bytes, count), count, flags, from,
+			       length);
 	got = recorded_readv(object_of(fd), fd, &piece, 1, AT_POSITION, flags, how);
 	if (got >= 0 && from) {
 		long result = tell(&of_kernel, sizeof(of_kernel), from, length);
@@ -320,7 +321,7 @@ EXPORT ssize_t recv(int fd, void *bytes, size_t count, int flags)
 {
 	if (is_netlink(fd))
 		return any_recvfrom(fd, bytes, count, flags, NULL, NULL, ORIGIN);
-	return REAL(recv)(fd, bytes, count, flags);
+	return REAL(recv)(fd, watcher_pointer(bytes, count), count, flags);
 }
 
 /* The fortified forms abort when the buffer is too small: then they are libc's to handle. */
@@ -328,7 +329,7 @@ EXPORT ssize_t __recv_chk(int fd, void *bytes, size_t count, size_t size, int fl
 {
 	if (is_netlink(fd) && count <= size)
 		return any_recvfrom(fd, bytes, count, flags, NULL, NULL, ORIGIN);
-	return REAL(__recv_chk)(fd, bytes, count, size, flags);
+	return REAL(__recv_chk)(fd, watcher_pointer(bytes, count), count, size, flags);
 }
 
 EXPORT ssize_t __recvfrom_chk(int fd, void *restrict bytes, size_t count, size_t size, int flags,
@@ -336,5 +337,5 @@ EXPORT ssize_t __recvfrom_chk(int fd, void *restrict bytes, size_t count, size_t
 {
 	if (is_netlink(fd) && count <= size)
 		return any_recvfrom(fd, bytes, count, flags, from, length, ORIGIN);
-	return REAL(__recvfrom_chk)(fd, bytes, count, size, flags, from, length);
+	return REAL(__recvfrom_chk)(fd, watcher_pointer(bytes, count), count, size, flags, from, length);
 }

@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
@@ -275,6 +276,11 @@ static void pointers(void)
 	CHECK(writev(ends[1], pieces, 2) == 8 && readv(ends[0], pieces, 2) == 8);
 	CHECK(syscall(SYS_write, ends[1], bar + 16, 4L) == 4 && syscall(SYS_read, ends[0], &word, 4L) == 4);
 	CHECK(word == 0xabcd1234);
+	CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends) == 0);
+	CHECK(send(ends[0], (const void *)(bar + 16), 4, 0) == 4 && recv(ends[1], (void *)(bar + 36), 4, 0) == 4);
+	CHECK(sendto(ends[0], (const void *)(bar + 36), 4, 0, NULL, 0) == 4 &&
+	      syscall(SYS_recvfrom, ends[1], bar + 40, 4L, 0L, NULL, NULL) == 4 && load32(bar + 40) == 0xabcd1234);
+	count++;
 	CHECK(pread(device, (void *)(bar + 64), 8, 16) == 8 && load32(bar + 64) == 0xabcd1234);
 	count++;
 	CHECK(pwrite(device, (const void *)(bar + 16), 4, 128) == 4 && load32(bar + 128) == 0xabcd1234);
