@@ -110,8 +110,8 @@ class ChromeExport {
     return { text, flow: this.#flows.role(text), rest };
   }
 
-  #queue({ device, queue, what, register, time, flow }: QueueMark): void {
-    const tid = this.#track(`${this.#walk.session.names.label(device)} ${queue}`);
+  #queue({ queue, what, register, time, flow }: QueueMark): void {
+    const tid = this.#track(`${this.#walk.session.names.label(queue.device)} ${queue.name}`);
     // An arrow begins and ends at a slice, so that these have a length.
     this.#put(
       `{"ph":"X","ts":${us(time)},"dur":0.001,"name":"${what}","cat":"queue","pid":${DEVICES_PID},"tid":${tid},"args":{"register":${JSON.stringify(register)}}}`,

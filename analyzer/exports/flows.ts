@@ -10,10 +10,16 @@ import { EventKind } from '../../traces/model.js';
 import { type QueueRegister, queueRegister } from '../performance/queues.js';
 import type { GroupText } from './walk.js';
 
-export interface QueueMark {
+/** The same object for the same queue, as long as the trace is walked. */
+export interface Queue {
   readonly device: number;
-  readonly queue: string;
+  readonly name: string;
+}
+
+export interface QueueMark {
+  readonly queue: Queue;
   readonly what: 'doorbell' | 'completion';
+  /** What it is tells `what`. */
   readonly register: string;
   readonly time: number;
   /** 0: no arrow. */
@@ -36,16 +42,16 @@ export type FlowRole =
   | { readonly role: 'submit' | 'complete'; readonly queue: QueueState; readonly register: string }
   | { readonly role: 'wake' | 'touch' };
 
-interface QueueState {
-  readonly device: number;
-  readonly queue: string;
-  /** The oldest doorbell that is not answered, kept back. */
-  waiting: { readonly register: string; readonly time: number } | undefined;
+interface QueueState extends Queue {
+  /** The oldest doorbell that is not answered, kept back: ns, -1: there is none. */
+  waiting: number;
+  register: string;
 }
 
+/** A thread's latest wake-up, kept back; undefined: it is told. One for each thread, since there are millions of wake-ups. */
 interface Wake {
-  readonly route: InterruptRoute;
-  readonly time: number;
+  route: InterruptRoute | undefined;
+  time: number;
 }
 
 const QUEUES_MAX = 1 << 12;
@@ -81,14 +87,15 @@ export class FlowTracker {
     const { threadId, name } = text;
     switch (flow.role) {
       case 'wake':
-        this.#release(threadId);
-        this.#wakes.set(threadId, { route: name.route as InterruptRoute, time });
+        this.#wake(threadId, name.route as InterruptRoute, time);
         break;
       case 'submit': {
         if (this.#plain.has(name.object)) this.#touch(threadId, name.object);
         const { queue, register } = flow;
-        if (queue.waiting === undefined) queue.waiting = { register, time };
-        else this.#mark(queue, 'doorbell', register, time, 0);
+        if (queue.waiting < 0) {
+          queue.waiting = time;
+          queue.register = register;
+        } else this.#mark(queue, 'doorbell', register, time, 0);
         break;
       }
       case 'complete':
@@ -115,19 +122,19 @@ export class FlowTracker {
   /** The number of an arrow from the queue's waiting doorbell to the thread's wake-up, which is told here; 0: there is none. */
   #arrow(queue: QueueState, thread: number): number {
     const wake = this.#wakes.get(thread);
-    const { waiting } = queue;
-    if (wake === undefined || waiting === undefined) return 0;
-    if (wake.route.device !== queue.device || waiting.time > wake.time) return 0;
-    this.#wakes.delete(thread);
+    const route = wake?.route;
+    if (wake === undefined || route === undefined || queue.waiting < 0) return 0;
+    if (route.device !== queue.device || queue.waiting > wake.time) return 0;
+    wake.route = undefined;
     const flow = ++this.#flow;
-    this.#listener.interrupt({ ...wake, flow });
+    this.#listener.interrupt({ route, time: wake.time, flow });
     return flow;
   }
 
   #touch(thread: number, device: number): void {
-    if (this.#wakes.get(thread)?.route.device !== device) return;
+    if (this.#wakes.get(thread)?.route?.device !== device) return;
     for (const queue of this.#queues.values()) {
-      if (queue.device !== device || queue.waiting === undefined) continue;
+      if (queue.device !== device || queue.waiting < 0) continue;
       const flow = this.#arrow(queue, thread);
       if (flow !== 0) {
         this.#answer(queue, flow);
@@ -138,33 +145,38 @@ export class FlowTracker {
   }
 
   #answer(queue: QueueState, flow: number): void {
-    const { waiting } = queue;
-    queue.waiting = undefined;
-    if (waiting !== undefined) this.#mark(queue, 'doorbell', waiting.register, waiting.time, flow);
+    const { waiting, register } = queue;
+    queue.waiting = -1;
+    if (waiting >= 0) this.#mark(queue, 'doorbell', register, waiting, flow);
+  }
+
+  #wake(thread: number, route: InterruptRoute, time: number): void {
+    this.#release(thread);
+    const wake = this.#wakes.get(thread);
+    if (wake === undefined) this.#wakes.set(thread, { route, time });
+    else {
+      wake.route = route;
+      wake.time = time;
+    }
   }
 
   #release(thread: number): void {
     const wake = this.#wakes.get(thread);
-    if (wake === undefined) return;
-    this.#wakes.delete(thread);
-    this.#listener.interrupt({ ...wake, flow: 0 });
+    const route = wake?.route;
+    if (wake === undefined || route === undefined) return;
+    wake.route = undefined;
+    this.#listener.interrupt({ route, time: wake.time, flow: 0 });
   }
 
-  #mark(
-    { device, queue }: QueueState,
-    what: QueueMark['what'],
-    register: string,
-    time: number,
-    flow: number,
-  ): void {
-    this.#listener.queue({ device, queue, what, register, time, flow });
+  #mark(queue: QueueState, what: QueueMark['what'], register: string, time: number, flow: number): void {
+    this.#listener.queue({ queue, what, register, time, flow });
   }
 
   #queue(device: number, { queue }: QueueRegister): QueueState | undefined {
     const key = `${device} ${queue}`;
     const known = this.#queues.get(key);
     if (known !== undefined || this.#queues.size >= QUEUES_MAX) return known;
-    const state: QueueState = { device, queue, waiting: undefined };
+    const state: QueueState = { device, name: queue, waiting: -1, register: '' };
     this.#queues.set(key, state);
     return state;
   }

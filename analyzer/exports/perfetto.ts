@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Perfetto's own format (ui.perfetto.dev opens it); the fields are those of perfetto.proto beside this file. */
-import { routeName } from '../../session/interrupts.js';
+import { type InterruptRoute, routeName } from '../../session/interrupts.js';
 import type { EventBatch } from '../../traces/columns.js';
 import type { Finding } from '../check/finding.js';
-import { type FlowRole, FlowTracker, type InterruptMark, type QueueMark } from './flows.js';
+import { type FlowRole, FlowTracker, type InterruptMark, type Queue, type QueueMark } from './flows.js';
 import type { ExportFormat, ExportRequest } from './format.js';
 import { OutputFile } from './output.js';
+import { PacketBuffer } from './packet-buffer.js';
 import { MessageWriter } from './protobuf-writer.js';
-import { type GroupText, isDmaCall, Walk } from './walk.js';
+import { type DmaRange, type GroupText, isDmaCall, Walk } from './walk.js';
 import { DmaWindows } from './windows.js';
 
 const SEQUENCE = 1;
@@ -17,6 +18,14 @@ const Type = { BEGIN: 1, END: 2, INSTANT: 3, COUNTER: 4 } as const;
 const UNIT_BYTES = 3;
 
 const PENDING_BYTES = 1 << 16;
+const NOTHING = new Uint8Array(0);
+/** What the packet of each event begins with: its sequence, and that it uses interned texts. */
+const PACKET_START = new MessageWriter().number(10, SEQUENCE).number(13, NEEDS).bytes.slice();
+
+/** TrackEvent's flow_ids and terminating_flow_ids. */
+const FLOW_BEGINS = 47;
+const FLOW_ENDS = 48;
+type FlowField = typeof FLOW_BEGINS | typeof FLOW_ENDS;
 
 /** InternedData's fields. */
 const Pool = { CATEGORY: 1, NAME: 2, KEY: 3, STRING: 29 } as const;
@@ -35,9 +44,10 @@ interface Made {
 class PerfettoWriter {
   readonly #file: OutputFile;
   readonly #packet = new MessageWriter();
-  readonly #pending = new MessageWriter();
-  readonly #event = new MessageWriter();
+  readonly #pending = new PacketBuffer(PACKET_START);
   readonly #inner = new MessageWriter();
+  /** What a single event has beside its fields. */
+  readonly #own = new MessageWriter();
   readonly #pools = new Map<number, Map<string, number>>();
   readonly #tracks = new Map<string, number>();
   readonly #valueKey: number;
@@ -98,24 +108,42 @@ class PerfettoWriter {
     return event.bytes.slice();
   }
 
-  event(time: number, type: number, fields: Uint8Array, more?: (event: MessageWriter) => void): void {
-    const event = this.#event.clear().number(9, type).append(fields);
-    more?.(event);
-    this.#emit(time, event);
+  event(time: number, type: number, fields: Uint8Array): void {
+    this.#emit(time, type, fields, this.#own.clear());
+  }
+
+  /** An event at which an arrow begins or ends. */
+  flow(time: number, fields: Uint8Array, field: FlowField, id: number): void {
+    this.#emit(time, Type.INSTANT, fields, this.#own.clear().fixed(field, id));
   }
 
   /** An event with its value as an annotation in hexadecimal. */
   valued(time: number, type: number, fields: Uint8Array, low: number, high: number): void {
     const annotation = this.#inner.clear().number(1, this.#valueKey).words(7, low, high);
-    this.#emit(time, this.#event.clear().number(9, type).append(fields).nested(4, annotation));
+    this.#emit(time, type, fields, this.#own.clear().nested(4, annotation));
+  }
+
+  /** The name is each one's own, so it is not interned. */
+  mapping(time: number, track: number, range: DmaRange): void {
+    const iova = BigInt.asUintN(64, range.iova);
+    const category = this.intern(Pool.CATEGORY, 'dma');
+    const keys = { iova: this.intern(Pool.KEY, 'iova'), size: this.intern(Pool.KEY, 'size') };
+    const own = this.#own
+      .clear()
+      .number(3, category)
+      .text(23, `0x${iova.toString(16)}`)
+      .number(11, track);
+    own.nested(4, this.#inner.clear().number(1, keys.iova).bigint(7, iova));
+    own.nested(4, this.#inner.clear().number(1, keys.size).bigint(7, range.size));
+    this.#emit(time, Type.BEGIN, NOTHING, own);
   }
 
   end(time: number, track: number): void {
-    this.#emit(time, this.#event.clear().number(9, Type.END).number(11, track));
+    this.#emit(time, Type.END, NOTHING, this.#own.clear().number(11, track));
   }
 
   counter(time: number, track: number, value: bigint): void {
-    this.#emit(time, this.#event.clear().number(9, Type.COUNTER).number(11, track).bigint(30, value));
+    this.#emit(time, Type.COUNTER, NOTHING, this.#own.clear().number(11, track).bigint(30, value));
   }
 
   close(): void {
@@ -123,13 +151,13 @@ class PerfettoWriter {
     this.#file.close();
   }
 
-  #emit(time: number, event: MessageWriter): void {
-    this.#put(this.#packet.clear().number(8, time).number(10, SEQUENCE).number(13, NEEDS).nested(11, event));
+  #emit(time: number, type: number, fields: Uint8Array, own: MessageWriter): void {
+    this.#pending.event(time, type, fields, own);
+    if (this.#pending.length > PENDING_BYTES) this.#flush();
   }
 
   #put(packet: MessageWriter): void {
-    // Trace.packet, many at a time.
-    this.#pending.nested(1, packet);
+    this.#pending.packet(packet.bytes);
     if (this.#pending.length > PENDING_BYTES) this.#flush();
   }
 
@@ -147,6 +175,11 @@ class PerfettoExport {
   readonly #windows = new DmaWindows();
   readonly #findings = new Map<number, Finding>();
   readonly #range = { iova: 0n, size: 0n };
+  /** Fields of marks, by register. */
+  readonly #queues = new Map<Queue, Map<string, Uint8Array>>();
+  readonly #vectors = new Map<InterruptRoute, Uint8Array>();
+  /** By object: the counter's track, and those of the lanes. */
+  readonly #mapped = new Map<string, { readonly counter: number; readonly lanes: number[] }>();
   #last = 0;
 
   constructor(request: ExportRequest) {
@@ -260,22 +293,52 @@ class PerfettoExport {
     return this.#out.track(`${group}\0${name}`, (track) => track.number(5, parent).text(2, name));
   }
 
-  #lane(object: string, lane: number): number {
-    return this.#named(`DMA windows of ${object}`, `lane ${lane}`);
-  }
-
-  #queue({ device, queue, what, register, time, flow }: QueueMark): void {
-    const { names } = this.#walk.session;
-    const track = this.#named(`queues of ${names.label(device)}`, queue);
-    const fields = this.#out.fields('queue', what, track, { register });
-    this.#out.event(time, Type.INSTANT, fields, flow === 0 ? undefined : (event) => event.fixed(47, flow));
+  #queue({ queue, what, register, time, flow }: QueueMark): void {
+    let held = this.#queues.get(queue);
+    if (held === undefined) {
+      held = new Map();
+      this.#queues.set(queue, held);
+    }
+    let fields = held.get(register);
+    if (fields === undefined) {
+      const track = this.#named(`queues of ${this.#walk.session.names.label(queue.device)}`, queue.name);
+      fields = this.#out.fields('queue', what, track, { register });
+      held.set(register, fields);
+    }
+    if (flow === 0) this.#out.event(time, Type.INSTANT, fields);
+    else this.#out.flow(time, fields, FLOW_BEGINS, flow);
   }
 
   #interrupt({ route, time, flow }: InterruptMark): void {
-    const { names } = this.#walk.session;
-    const track = this.#named(`interrupts of ${names.label(route.device)}`, routeName(route));
-    const fields = this.#out.fields('interrupt', 'interrupt', track, {});
-    this.#out.event(time, Type.INSTANT, fields, flow === 0 ? undefined : (event) => event.fixed(48, flow));
+    let fields = this.#vectors.get(route);
+    if (fields === undefined) {
+      const group = `interrupts of ${this.#walk.session.names.label(route.device)}`;
+      fields = this.#out.fields('interrupt', 'interrupt', this.#named(group, routeName(route)), {});
+      this.#vectors.set(route, fields);
+    }
+    if (flow === 0) this.#out.event(time, Type.INSTANT, fields);
+    else this.#out.flow(time, fields, FLOW_ENDS, flow);
+  }
+
+  #lane(object: string, lane: number): number {
+    const { lanes } = this.#mappings(object);
+    const track = lanes[lane] ?? this.#named(`DMA windows of ${object}`, `lane ${lane}`);
+    lanes[lane] = track;
+    return track;
+  }
+
+  #mappings(object: string): { readonly counter: number; readonly lanes: number[] } {
+    let held = this.#mapped.get(object);
+    if (held === undefined) {
+      const counter = this.#out.track(`mapped ${object}`, (track) =>
+        track
+          .text(2, `mapped for DMA in ${object}`)
+          .message(8, new MessageWriter().number(3, UNIT_BYTES).bytes),
+      );
+      held = { counter, lanes: [] };
+      this.#mapped.set(object, held);
+    }
+    return held;
   }
 
   #dma({ object, operation }: GroupText, batch: EventBatch, row: number, time: number): void {
@@ -286,26 +349,9 @@ class PerfettoExport {
       if (window !== undefined) this.#out.end(time, this.#lane(object, window.lane));
     } else {
       const window = this.#windows.map(object, range.iova, range.size, time);
-      if (window !== undefined) {
-        const track = this.#lane(object, window.lane);
-        const said = { iova: BigInt.asUintN(64, range.iova), size: BigInt.asUintN(64, range.size) };
-        const event = new MessageWriter()
-          .number(3, this.#out.intern(Pool.CATEGORY, 'dma'))
-          .text(23, `0x${said.iova.toString(16)}`)
-          .number(11, track);
-        for (const [key, value] of Object.entries(said)) {
-          const annotation = new MessageWriter().number(1, this.#out.intern(Pool.KEY, key)).bigint(7, value);
-          event.message(4, annotation.bytes);
-        }
-        this.#out.event(time, Type.BEGIN, event.bytes);
-      }
+      if (window !== undefined) this.#out.mapping(time, this.#lane(object, window.lane), range);
     }
-    const counter = this.#out.track(`mapped ${object}`, (track) =>
-      track
-        .text(2, `mapped for DMA in ${object}`)
-        .message(8, new MessageWriter().number(3, UNIT_BYTES).bytes),
-    );
-    this.#out.counter(time, counter, this.#windows.bytes(object));
+    this.#out.counter(time, this.#mappings(object).counter, this.#windows.bytes(object));
   }
 
   #finding(event: number, time: number): void {

@@ -8,8 +8,36 @@ const WORD = 0x1_0000_0000;
 
 const encoder = new TextEncoder();
 
+/** Bytes of a whole number from 0 to 2^53. */
+export function varintBytes(value: number): number {
+  if (value < 0x1000_0000) return value < 0x4000 ? (value < 0x80 ? 1 : 2) : value < 0x20_0000 ? 3 : 4;
+  return 4 + varintBytes(Math.floor(value / 0x1000_0000));
+}
+
+/** A whole number from 0 to 2^53 at `at`; answers where it ends. There must be room for eight bytes. */
+export function putVarint(bytes: Uint8Array, start: number, value: number): number {
+  let at = start;
+  let rest = value;
+  if (rest >= 0x1000_0000) {
+    // Below 32 bits, shifts and masks do: four groups of seven bits first.
+    const high = Math.floor(rest / 0x1000_0000);
+    const low = rest - high * 0x1000_0000;
+    bytes[at++] = low | 0x80;
+    bytes[at++] = (low >>> 7) | 0x80;
+    bytes[at++] = (low >>> 14) | 0x80;
+    bytes[at++] = (low >>> 21) | 0x80;
+    rest = high;
+  }
+  while (rest >= 0x80) {
+    bytes[at++] = rest | 0x80;
+    rest >>>= 7;
+  }
+  bytes[at++] = rest;
+  return at;
+}
+
 export class MessageWriter {
-  #bytes = new Uint8Array(1 << 12);
+  #bytes = new Uint8Array(128);
   length = 0;
 
   clear(): this {
@@ -20,6 +48,11 @@ export class MessageWriter {
   /** Good until something more is written. */
   get bytes(): Uint8Array {
     return this.#bytes.subarray(0, this.length);
+  }
+
+  /** Of it, the first `length` bytes are written. */
+  get buffer(): Uint8Array {
+    return this.#bytes;
   }
 
   /** A whole number from 0 to 2^53. */
@@ -55,8 +88,12 @@ export class MessageWriter {
   fixed(field: number, value: number): this {
     this.#room(20);
     this.#varint(field * 8 + FIXED64);
-    new DataView(this.#bytes.buffer).setUint32(this.length, value >>> 0, true);
-    new DataView(this.#bytes.buffer).setUint32(this.length + 4, Math.floor(value / WORD), true);
+    const bytes = this.#bytes;
+    const high = Math.floor(value / WORD);
+    for (let n = 0; n < 4; n++) {
+      bytes[this.length + n] = value >>> (8 * n);
+      bytes[this.length + 4 + n] = high >>> (8 * n);
+    }
     this.length += 8;
     return this;
   }
@@ -101,13 +138,7 @@ export class MessageWriter {
   }
 
   #varint(value: number): void {
-    const bytes = this.#bytes;
-    let rest = value;
-    while (rest >= 0x80) {
-      bytes[this.length++] = rest < 0x8000_0000 ? (rest & 0x7f) | 0x80 : (rest % 0x80) | 0x80;
-      rest = rest < 0x8000_0000 ? rest >>> 7 : Math.floor(rest / 0x80);
-    }
-    bytes[this.length++] = rest;
+    this.length = putVarint(this.#bytes, this.length, value);
   }
 
   #room(bytes: number): void {

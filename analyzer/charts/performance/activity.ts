@@ -114,8 +114,8 @@ export class Activity {
     const label = (device: number): string => walk.session.names.name(device);
     // The interrupt comes first, then the doorbell that it answers, with the same number.
     const flows = new FlowTracker({
-      queue: ({ device, queue, what, time, flow }) => {
-        const name = `${label(device)} ${queue}`;
+      queue: ({ queue, what, time, flow }) => {
+        const name = `${label(queue.device)} ${queue.name}`;
         if (what === 'doorbell') this.#count(this.queues.of(name), this.#bin(time));
         const woken = flow === 0 ? undefined : this.#waiting.get(flow);
         if (woken === undefined) return;
