@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 
 /** What a machine calls its devices is the same everywhere; other paths are somebody's. */
 const COMMON =
-  /^(?:\/dev\/(?:vfio(?:\/[\w/-]*|\d+)?|iommu|uiommu|kvm)|\/sys\/[\w./:-]*|\/proc\/(?:self|\d+)\/pagemap|anon_inode:\[?[\w-]+\]?)$/;
+  /^(?:\/dev\/(?:vfio(?:\/[\w/-]*|\d+)?|iommu|uiommu|kvm)|\/sys\/[\w./:-]*|\/proc\/(?:self|\d+)\/pagemap|anon_inode:\[?[\w-]+\]?|netlink:generic)$/;
 const BDF = /[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]/gi;
 const ONLY_BDF = new RegExp(`^${BDF.source}$`, 'i');
 

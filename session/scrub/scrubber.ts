@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { basename } from 'node:path';
-import { EVENTFD, isDevice } from '../../abi/object-kinds.js';
+import { EVENTFD, isDevice, LYON_NETLINK } from '../../abi/object-kinds.js';
 import { ROM_REGION } from '../../abi/vfio/regions.js';
 import { eventOfRow } from '../../traces/event-of-row.js';
 import { type Event, EventKind, type Payload, PayloadRole } from '../../traces/model.js';
@@ -208,7 +208,8 @@ export class Scrubber {
 
   #transfer(event: Event, session: Session): Amended {
     const kind = session.names.kind(event.object);
-    if (kind === EVENTFD) return {};
+    // Counts of interrupts; what the VFIO of 2010 and its driver tell each other.
+    if (kind === EVENTFD || kind === LYON_NETLINK) return {};
     const count = event.errno === 0 && event.result > 0n ? Number(event.result) : 0;
     if (!isDevice(kind)) return this.#contents(event, 'contents of files and sockets', count);
     const device = session.device(event.object);

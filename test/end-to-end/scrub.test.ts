@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
+import { check } from '../../analyzer/check/check.js';
 import { checkScrubbed } from '../../session/scrub/check.js';
 import { scrub } from '../../session/scrub/scrub.js';
 import { type Event, EventKind } from '../../traces/model.js';
@@ -15,6 +16,8 @@ const scratch = sharedScratch();
 const corpus = join(root, 'traces/corpus');
 const recorded = join(scratch, 'recorded.vtape');
 const scrubbed = join(scratch, 'scrubbed.vtape');
+const verdicts = (trace: Trace): readonly string[] =>
+  check(trace).verdicts.map(({ rule, status, findings }) => `${rule.id} ${status} ${findings.length}`);
 const SECRET = 'the-name-of-a-customer';
 
 function reading<T>(path: string, work: (trace: Trace) => T): T {
@@ -93,6 +96,7 @@ test(
         [],
         name,
       );
+      assert.deepEqual(reading(output, verdicts), verdicts(trace), `${name}: what the rules say`);
       // The check finds what there is to find: in the trace as it was.
       assert.notDeepEqual(checkScrubbed(trace, report), [], name);
       trace.close();
