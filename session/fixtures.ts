@@ -246,6 +246,7 @@ export class RecordedSession {
       waits: 0,
       waitedNs: 0,
       lateEvents: 0,
+      dmaComparisons: [],
     });
   }
 

@@ -52,6 +52,18 @@ export const SUMMARY: NewSummary = {
   waits: 2,
   waitedNs: 2 ** 40,
   lateEvents: 1,
+  dmaComparisons: [
+    {
+      bytesMost: 2 ** 26,
+      comparisons: 5,
+      pages: 2 ** 33,
+      ns: 7,
+      skipped: 0,
+      mapped: 3,
+      tracked: 2,
+      leftOut: [{ why: 'large', mappings: 1, bytes: 2 ** 40 }],
+    },
+  ],
 };
 
 export const DEFINITIONS: Definitions = {

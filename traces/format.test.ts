@@ -76,6 +76,7 @@ async function writeExample(path: string): Promise<void> {
     waits: 0,
     waitedNs: 0,
     lateEvents: 0,
+    dmaComparisons: [],
   });
 }
 

@@ -38,7 +38,7 @@ test('the message tables are those of trace.proto', () => {
   for (const message of messages.MESSAGES) {
     compare(message);
   }
-  assert.equal(seen.size, 18);
+  assert.equal(seen.size, 20);
 });
 
 test('messages are read back as they were written', () => {

@@ -9,6 +9,8 @@ import type {
   ClockPair,
   Definitions,
   DeviceDefinition,
+  DmaComparison,
+  DmaLeftOut,
   HostDescription,
   MmioSiteDefinition,
   ModuleDefinition,
@@ -222,6 +224,23 @@ const ENDING = message<ProcessEnding>('Ending', {
   signal: [3, 'int32'],
 });
 
+const DMA_LEFT_OUT = message<DmaLeftOut>('DmaLeftOut', {
+  why: [1, 'string'],
+  mappings: [2, 'uint64'],
+  bytes: [3, 'uint64'],
+});
+
+const DMA_COMPARISON = message<DmaComparison>('DmaComparison', {
+  bytesMost: [1, 'uint64'],
+  comparisons: [2, 'uint64'],
+  pages: [3, 'uint64'],
+  ns: [4, 'uint64'],
+  skipped: [5, 'uint64'],
+  mapped: [6, 'uint64'],
+  tracked: [7, 'uint64'],
+  leftOut: [8, DMA_LEFT_OUT, 'repeated'],
+});
+
 export const SUMMARY = message<TraceSummary>('Summary', {
   clock: [1, CLOCK],
   events: [2, 'uint64'],
@@ -234,6 +253,7 @@ export const SUMMARY = message<TraceSummary>('Summary', {
   droppedEvents: [9, 'uint64'],
   lateEvents: [10, 'uint64'],
   kindCounts: [11, 'uint64', 'repeated'],
+  dmaComparisons: [12, DMA_COMPARISON, 'repeated'],
 });
 
 /** The message types that a packet or a chunk holds as they are; the others hang below them. */

@@ -286,6 +286,31 @@ export interface ProcessEnding {
   readonly signal: number;
 }
 
+/** Mappings for DMA that were not compared, or not to the end. */
+export interface DmaLeftOut {
+  /** large, many, unreadable, gone, no-memory, indirect: FORMAT.md. */
+  readonly why: string;
+  readonly mappings: number;
+  readonly bytes: number;
+}
+
+/** What comparing DMA-mapped memory came to (`--dma content` on hardware). */
+export interface DmaComparison {
+  /** That a process compared at most. */
+  readonly bytesMost: number;
+  readonly comparisons: number;
+  /** Of 4 KiB, over all comparisons. */
+  readonly pages: number;
+  /** That the driver waited for them. */
+  readonly ns: number;
+  /** Comparisons that could not be made. */
+  readonly skipped: number;
+  /** Mappings that were compared; of those, for how many the kernel told which pages the driver wrote. */
+  readonly mapped: number;
+  readonly tracked: number;
+  readonly leftOut: readonly DmaLeftOut[];
+}
+
 export interface TraceSummary {
   readonly clock: TraceClock;
   readonly events: number;
@@ -298,4 +323,6 @@ export interface TraceSummary {
   readonly droppedEvents: number;
   readonly lateEvents: number;
   readonly kindCounts: readonly number[];
+  /** One, or none: memory was not compared. */
+  readonly dmaComparisons: readonly DmaComparison[];
 }

@@ -16,7 +16,7 @@
 
 #include <stdint.h>
 
-#define VFIOTAPE_WIRE_VERSION 1u
+#define VFIOTAPE_WIRE_VERSION 2u
 #define VFIOTAPE_CONTROL_MAGIC 0x5345535f45504154ull /* "TAPE_SES" */
 #define VFIOTAPE_RING_MAGIC 0x474e495245504154ull    /* "TAPERING" */
 #define VFIOTAPE_PROCESS_MAGIC 0x434f525045504154ull /* "TAPEPROC" */
@@ -90,7 +90,7 @@ enum vfiotape_kind {
 	VFIOTAPE_LOST = 27,     /* first cause       events lost            bytes lost    enum vfiotape_loss     -1        - */
 	VFIOTAPE_UNSEEN = 28,   /* 0                 0                      0             0                      fd        PATH; a VFIO fd the shim met and had not seen born; object = new */
 	VFIOTAPE_SITE = 29,     /* instruction addr  tier                   0             enum of mmio.h reasons -1        IN: instruction bytes; a site met by the MMIO watcher */
-	/* A device's own doings, in a ring of whoever sees them: one whose process is 0. */
+	/* A device's own doings, in a ring of whoever sees them: one whose process is 0, or of the thread that compared. */
 	VFIOTAPE_DMA = 30,      /* IOVA              first 8 bytes          bytes or -1   VFIOTAPE_DMA_*         -1        DATA when more than 8 bytes moved; object = see VFIOTAPE_DMA_* */
 	VFIOTAPE_INTERRUPT = 31, /* vector           level, or 1            0             index: 0 INTx 1 MSI 2 MSI-X -1   - ; object = the function's address, as of DMA */
 	VFIOTAPE_KIND_END = 32,
@@ -102,10 +102,13 @@ enum vfiotape_kind {
 /*
  * op of DMA: the direction in bits 0-7, how it was seen in bits 8-15. SEEN by the simulated IOMMU: each access, stamped
  * before a write is there to be read and after a read was made; the object is then the function's address, segment << 16
- * | bus << 8 | device << 3 | function, which the collector turns into the device's object.
+ * | bus << 8 | device << 3 | function, which the collector turns into the device's object. FOUND and AMBIGUOUS by the
+ * shim, which compares DMA-mapped memory with what it was (recorder/shim/dma): the object is that of the device whose
+ * registers were written last, 0 when none were; AMBIGUOUS says that the other side may have written it.
+ * FILL is what the driver wrote since the last comparison, HELD what memory held when it was mapped.
  */
-enum vfiotape_dma { VFIOTAPE_DMA_READ = 0, VFIOTAPE_DMA_WRITE = 1 };
-enum vfiotape_dma_how { VFIOTAPE_DMA_SEEN = 0 };
+enum vfiotape_dma { VFIOTAPE_DMA_READ = 0, VFIOTAPE_DMA_WRITE = 1, VFIOTAPE_DMA_FILL = 2, VFIOTAPE_DMA_HELD = 3 };
+enum vfiotape_dma_how { VFIOTAPE_DMA_SEEN = 0, VFIOTAPE_DMA_FOUND = 1, VFIOTAPE_DMA_AMBIGUOUS = 2 };
 
 enum vfiotape_dup { VFIOTAPE_DUP_DUP, VFIOTAPE_DUP_DUP2, VFIOTAPE_DUP_DUP3, VFIOTAPE_DUP_F_DUPFD, VFIOTAPE_DUP_F_DUPFD_CLOEXEC, VFIOTAPE_DUP_PIDFD_GETFD };
 enum vfiotape_wait { VFIOTAPE_WAIT_POLL, VFIOTAPE_WAIT_PPOLL, VFIOTAPE_WAIT_SELECT, VFIOTAPE_WAIT_PSELECT, VFIOTAPE_WAIT_EPOLL, VFIOTAPE_WAIT_EPOLL_PWAIT, VFIOTAPE_WAIT_EPOLL_PWAIT2 };
@@ -223,6 +226,18 @@ enum vfiotape_clock_source { VFIOTAPE_CLOCK_TSC = 0, VFIOTAPE_CLOCK_MONOTONIC = 
 enum vfiotape_mmio_mode { VFIOTAPE_MMIO_OFF = 0, VFIOTAPE_MMIO_PATCH = 1, VFIOTAPE_MMIO_TRAP = 2, VFIOTAPE_MMIO_SYSCALLS = 3 };
 enum vfiotape_session_state { VFIOTAPE_RECORDING = 0, VFIOTAPE_STOPPED = 1 };
 
+
+/* Why a mapping for DMA is not compared, or not any more. */
+enum vfiotape_left_out {
+	VFIOTAPE_LEFT_OUT_LARGE = 0,      /* beyond what is compared in all */
+	VFIOTAPE_LEFT_OUT_MANY = 1,       /* more mappings than the table holds */
+	VFIOTAPE_LEFT_OUT_UNREADABLE = 2, /* a device's registers, no memory, or in no whole pages */
+	VFIOTAPE_LEFT_OUT_GONE = 3,       /* the driver took the memory away, and left the mapping for DMA */
+	VFIOTAPE_LEFT_OUT_NO_MEMORY = 4,  /* for the copy */
+	VFIOTAPE_LEFT_OUT_INDIRECT = 5,   /* without an address of the process: of a file, a copy of another space */
+	VFIOTAPE_LEFT_OUT_END = 6,
+};
+
 struct vfiotape_watch {
 	uint32_t region; /* 0xffffffff: any */
 	uint32_t pad;
@@ -255,6 +270,17 @@ struct vfiotape_control {
 
 	uint32_t ring_state[VFIOTAPE_RINGS_MAX]; /* enum vfiotape_ring_state, compare-and-swap */
 	struct vfiotape_watch watch[VFIOTAPE_WATCHES_MAX];
+
+	uint64_t dma_compared; /* by the collector: bytes of mappings that a process compares at most; 0: none are */
+	/* by the shims, of all processes */
+	uint64_t dma_comparisons;
+	uint64_t dma_pages;    /* that were looked at, of 4 KiB */
+	uint64_t dma_ticks;    /* that it took */
+	uint64_t dma_skipped;  /* comparisons that could not be made: in a signal handler that came into one */
+	uint64_t dma_mapped;   /* mappings that were compared */
+	uint64_t dma_tracked;  /* of those, for how many the kernel told which pages the driver wrote */
+	uint64_t dma_left_out[VFIOTAPE_LEFT_OUT_END]; /* mappings */
+	uint64_t dma_left_out_bytes[VFIOTAPE_LEFT_OUT_END];
 };
 
 /* --- a process: what it holds open, outliving the image ----------------------------------------------------------- */

@@ -29,6 +29,7 @@ const numbers: readonly (readonly [string, Readonly<Record<string, number>>])[] 
   ['VFIOTAPE_FLAG_', wire.RecordFlag],
   ['VFIOTAPE_DMA_', wire.Dma],
   ['VFIOTAPE_DMA_', wire.DmaHow],
+  ['VFIOTAPE_LEFT_OUT_', wire.LeftOut],
   ['VFIOTAPE_DUP_', wire.Dup],
   ['VFIOTAPE_WAIT_', wire.Wait],
   ['VFIOTAPE_FORK_', wire.Fork],

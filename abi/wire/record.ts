@@ -5,7 +5,7 @@
  * record.test.ts compiles the header and compares every size, offset and number with these.
  */
 
-export const WIRE_VERSION = 1;
+export const WIRE_VERSION = 2;
 export const CONTROL_MAGIC = 0x5345535f45504154n;
 export const RING_MAGIC = 0x474e495245504154n;
 export const PROCESS_MAGIC = 0x434f525045504154n;
@@ -85,8 +85,8 @@ export const RecordKind = {
 export type RecordKind = (typeof RecordKind)[keyof typeof RecordKind];
 
 /** op of DMA: the direction in bits 0-7, how it was seen in bits 8-15. */
-export const Dma = { READ: 0, WRITE: 1 } as const;
-export const DmaHow = { SEEN: 0 } as const;
+export const Dma = { READ: 0, WRITE: 1, FILL: 2, HELD: 3 } as const;
+export const DmaHow = { SEEN: 0, FOUND: 1, AMBIGUOUS: 2 } as const;
 
 /** op of DUP. */
 export const Dup = { DUP: 0, DUP2: 1, DUP3: 2, F_DUPFD: 3, F_DUPFD_CLOEXEC: 4, PIDFD_GETFD: 5 } as const;
@@ -218,8 +218,28 @@ export const ControlField = {
   openFiles: 88,
   ringState: 136,
   watch: 1160,
+  dmaCompared: 1928,
+  dmaComparisons: 1936,
+  dmaPages: 1944,
+  dmaTicks: 1952,
+  dmaSkipped: 1960,
+  dmaMapped: 1968,
+  dmaTracked: 1976,
+  dmaLeftOut: 1984,
+  dmaLeftOutBytes: 2032,
 } as const;
-export const CONTROL_BYTES = 1928;
+export const CONTROL_BYTES = 2080;
+
+/** Why a mapping for DMA is not compared, or not any more. */
+export const LeftOut = {
+  LARGE: 0,
+  MANY: 1,
+  UNREADABLE: 2,
+  GONE: 3,
+  NO_MEMORY: 4,
+  INDIRECT: 5,
+  END: 6,
+} as const;
 
 /** Byte offsets in struct vfiotape_fd. */
 export const FdField = { object: 0, kind: 4, flags: 5, detail: 6 } as const;

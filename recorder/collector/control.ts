@@ -8,6 +8,7 @@ import {
   CONTROL_MAGIC,
   ControlField,
   controlFile,
+  LeftOut,
   MmioMode,
   RINGS_MAX,
   SessionState,
@@ -36,6 +37,21 @@ export interface SessionSettings {
   readonly watches: readonly Watch[];
   /** Soft RLIMIT_NOFILE that the driver is to have; 0: as it finds it. */
   readonly openFiles: number;
+  /** Bytes of DMA-mapped memory that a process compares at most; 0: none. */
+  readonly dmaCompared: number;
+}
+
+/** What comparing DMA-mapped memory came to, of all processes. */
+export interface DmaCounters {
+  readonly bytesMost: number;
+  readonly comparisons: number;
+  readonly pages: number;
+  readonly ticks: number;
+  readonly skipped: number;
+  readonly mapped: number;
+  readonly tracked: number;
+  /** By LeftOut. */
+  readonly leftOut: readonly { readonly mappings: number; readonly bytes: number }[];
 }
 
 const MMIO = {
@@ -75,6 +91,7 @@ export class Control {
     u32(ControlField.nextObject, 1);
     u32(ControlField.nextProcess, 1);
     view.setBigUint64(ControlField.openFiles, BigInt(settings.openFiles), true);
+    view.setBigUint64(ControlField.dmaCompared, BigInt(settings.dmaCompared), true);
     settings.watches.slice(0, WATCHES_MAX).forEach((watch, n) => {
       const at = ControlField.watch + n * WATCH_BYTES;
       u32(at + WatchField.region, watch.region ?? WATCH_ANY_REGION);
@@ -162,6 +179,25 @@ export class Control {
   }
   get lostOther(): bigint {
     return this.view.getBigUint64(ControlField.lostOther, true);
+  }
+
+  /** Undefined: nothing is compared. */
+  get dma(): DmaCounters | undefined {
+    const u64 = (at: number): number => Number(this.view.getBigUint64(at, true));
+    if (u64(ControlField.dmaCompared) === 0) return undefined;
+    return {
+      bytesMost: u64(ControlField.dmaCompared),
+      comparisons: u64(ControlField.dmaComparisons),
+      pages: u64(ControlField.dmaPages),
+      ticks: u64(ControlField.dmaTicks),
+      skipped: u64(ControlField.dmaSkipped),
+      mapped: u64(ControlField.dmaMapped),
+      tracked: u64(ControlField.dmaTracked),
+      leftOut: Array.from({ length: LeftOut.END }, (_, why) => ({
+        mappings: u64(ControlField.dmaLeftOut + 8 * why),
+        bytes: u64(ControlField.dmaLeftOutBytes + 8 * why),
+      })),
+    };
   }
 
   close(): void {

@@ -55,6 +55,7 @@ const DEFAULTS: SessionSettings = {
   mmio: 'off',
   watches: [],
   openFiles: 0,
+  dmaCompared: 0,
 };
 
 export class FakeSession {

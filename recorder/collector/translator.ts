@@ -192,7 +192,8 @@ export class Translator {
     batch.errno[row] = siteHigh >>> 16;
     batch.site[row] = this.definer.site(ring.process, words[at + 2] as number, siteHigh & SITE_HIGH);
     if (hasPayload) this.copyPayload(ring, batch, row);
-    if (kind === RecordKind.DMA || kind === RecordKind.INTERRUPT) this.byDevice(batch, row);
+    if ((kind === RecordKind.DMA || kind === RecordKind.INTERRUPT) && ring.process === 0)
+      this.byDevice(batch, row);
     batch.length = row + 1;
     if (!ABOUT_PROCESSES.has(kind)) this.sawDriver = true;
     this.learn(kind, ring, batch, row);

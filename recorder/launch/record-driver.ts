@@ -52,6 +52,8 @@ export interface RecordOptions {
    * devices' own. Everything is then stamped by CLOCK_MONOTONIC, which that other writer has, too.
    */
   readonly devices?: (directory: string, ring: number) => Promise<void>;
+  /** `--dma content` on hardware: bytes of DMA-mapped memory that a process compares at most. */
+  readonly dmaCompared?: number;
   /** Which VFIO the driver finds: `modern` unless said otherwise, `lyon2010`. */
   readonly dialect?: string;
   /** Another build of the shim than the installed one: a test's. */
@@ -161,12 +163,13 @@ class Recording {
       mmio: options.mmio,
       watches: options.watches,
       openFiles: callersOpenFiles(),
+      dmaCompared: options.dmaCompared ?? 0,
     };
     this.modes = {
       dialect: options.dialect ?? 'modern',
       mmio: options.mmio,
       whenFull: options.whenFull,
-      dma: withDevices ? 'content' : 'off',
+      dma: withDevices || (options.dmaCompared ?? 0) > 0 ? 'content' : 'off',
       backend: options.environment?.[SIM_VARIABLE] === undefined ? 'kernel' : 'simulated',
       ringBytes: sizes.ringBytes,
       maxSize: options.maxSize,

@@ -72,6 +72,7 @@ export async function rehearse(session: string, modes: RecordingModes, over: () 
       mmio: 'off',
       watches: [],
       openFiles: 0,
+      dmaCompared: 0,
     });
     writeFileSync(join(directory, ringFile(0)), content);
     control.setRingState(0, RingState.OWNED);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { ProcessEnding, TraceLoss } from '../../traces/model.js';
+import type { DmaComparison, ProcessEnding, TraceLoss } from '../../traces/model.js';
 import type { NewSummary } from '../../traces/writer.js';
 import type { RecordingClock } from '../collector/clock.js';
 import type { Collector } from '../collector/collector.js';
@@ -80,5 +80,24 @@ export function summarize(parts: SummaryParts): NewSummary {
     waits,
     waitedNs: Math.round((waited * 1e9) / clock.ticksPerSecond()),
     lateEvents: collector.lateEvents,
+    dmaComparisons: dmaComparisons(control, clock),
   };
+}
+
+/** By LeftOut. */
+const LEFT_OUT = ['large', 'many', 'unreadable', 'gone', 'no-memory', 'indirect'] as const;
+
+function dmaComparisons(control: Control, clock: RecordingClock): readonly DmaComparison[] {
+  const { dma } = control;
+  if (dma === undefined) return [];
+  const { ticks, leftOut, ...counted } = dma;
+  return [
+    {
+      ...counted,
+      ns: Math.round((ticks * 1e9) / clock.ticksPerSecond()),
+      leftOut: leftOut
+        .map(({ mappings, bytes }, why) => ({ why: LEFT_OUT[why] ?? String(why), mappings, bytes }))
+        .filter(({ mappings }) => mappings > 0),
+    },
+  ];
 }

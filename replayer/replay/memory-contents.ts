@@ -11,6 +11,9 @@ import type { Trace } from '../../traces/reader.js';
 import { littleEndian } from './bytes.js';
 import type { Counterparts } from './counterparts.js';
 
+/** What is there from the start of the driver's next store on: found by comparing memory (recorder/shim/dma). */
+const FILLED = 2;
+const HELD = 3;
 const READ_BY_DEVICE = 0;
 /** What a driver does that a device may act upon. */
 const CAUSES: ReadonlySet<number> = new Set([EventKind.STORE, EventKind.UPDATE, EventKind.WRITE]);
@@ -22,6 +25,8 @@ export class MemoryContents {
   readonly #ahead: Generator<EventBatch, void, undefined> | Iterator<EventBatch>;
   #batch: EventBatch | undefined;
   #row = 0;
+  /** Found before the cause that comes next. */
+  #found: { readonly iova: bigint; readonly bytes: Uint8Array }[] = [];
 
   constructor(trace: Trace, counterparts: Counterparts) {
     this.#trace = trace;
@@ -31,9 +36,14 @@ export class MemoryContents {
     this.#nextBatch();
   }
 
-  /** Before this event is reissued: what the device read between it and the driver's next cause to. */
+  /**
+   * Before this event is reissued: what the device read between it and the driver's next cause to, and what the driver had
+   * written by then.
+   */
   before(kind: number, event: number): void {
     if (!CAUSES.has(kind)) return;
+    for (const { iova, bytes } of this.#found) this.#counterparts.fill(iova, bytes);
+    this.#found = [];
     for (;;) {
       const batch = this.#batch;
       if (batch === undefined) return;
@@ -44,7 +54,7 @@ export class MemoryContents {
       const row = this.#row;
       const found = batch.kind[row] as number;
       if (CAUSES.has(found) && batch.firstEvent + row > event) return;
-      if (found === EventKind.DMA) this.#fill(batch, row);
+      if (found === EventKind.DMA) this.#take(batch, row, event);
       this.#row++;
     }
   }
@@ -55,12 +65,32 @@ export class MemoryContents {
     this.#row = this.#batch?.begin ?? 0;
   }
 
+  #take(batch: EventBatch, row: number, cause: number): void {
+    const op = (batch.op[row] as number) & 0xff;
+    if (batch.errno[row] !== 0) return;
+    if (op === READ_BY_DEVICE) this.#fill(batch, row);
+    if (op !== FILLED && op !== HELD) return;
+    if (batch.firstEvent + row < cause) this.#fill(batch, row);
+    else {
+      const { iova, bytes } = this.#contents(batch, row);
+      if (bytes !== undefined) this.#found.push({ iova, bytes });
+    }
+  }
+
   #fill(batch: EventBatch, row: number): void {
-    if (((batch.op[row] as number) & 0xff) !== READ_BY_DEVICE || batch.errno[row] !== 0) return;
+    const { iova, bytes } = this.#contents(batch, row);
+    if (bytes !== undefined) this.#counterparts.fill(iova, bytes);
+  }
+
+  #contents(
+    batch: EventBatch,
+    row: number,
+  ): { readonly iova: bigint; readonly bytes: Uint8Array | undefined } {
     const event = eventOfRow(this.#trace, batch, row);
     const count = Number(event.result);
     const bytes =
-      payloadBytes(event, PayloadRole.DATA) ?? (count <= 8 ? littleEndian(event.value, count) : undefined);
-    if (bytes !== undefined) this.#counterparts.fill(event.offset, bytes);
+      payloadBytes(event, PayloadRole.DATA)?.slice() ??
+      (count <= 8 ? littleEndian(event.value, count) : undefined);
+    return { iova: event.offset, bytes };
   }
 }

@@ -8,8 +8,10 @@ import { payloadBytes } from '../payloads.js';
 import type { Description } from './description.js';
 import { resultText } from './result.js';
 
-const WRITE = 1;
 const INTX = 0;
+const AMBIGUOUS = 2;
+/** By op, bits 0-7. */
+const OPS = ['dma-read', 'dma-write', 'dma-fill', 'dma-held'];
 
 /** The bytes that a DMA event moved. */
 export function dmaBytes(event: Event): Uint8Array {
@@ -25,7 +27,7 @@ export function describeDma(event: Event): Description {
 }
 
 function describeTransfer(event: Event): Description {
-  const op = (event.op & 0xff) === WRITE ? 'dma-write' : 'dma-read';
+  const op = OPS[event.op & 0xff] ?? `dma-${event.op & 0xff}`;
   const bytes = dmaBytes(event);
   const parts = [part('iova', hex(event.offset), event.offset)];
   let text = `${op} ${hex(event.offset)}`;
@@ -34,6 +36,7 @@ function describeTransfer(event: Event): Description {
     parts.push(part('bytes', String(event.result), event.result));
     if (bytes.length > 0)
       text += ` = ${event.result <= 8n ? hexWidth(event.value, bytes.length) : hexBytes(bytes)}`;
+    if (((event.op >>> 8) & 0xff) === AMBIGUOUS) text += ' ambiguous';
   }
   return {
     op,

@@ -67,6 +67,7 @@ export function overviewJson(
     late_events: summary?.lateEvents ?? 0,
     dropped_events: summary?.droppedEvents ?? 0,
     unwatched_mappings: overview.unwatchedMappings,
+    dma_compared: dmaComparedJson(overview),
     losses: (summary?.losses ?? []).map(({ cause, events, bytes, process, detail }) => ({
       cause,
       events,
@@ -121,5 +122,23 @@ export function overviewJson(
       tier: tierName(tier),
       reason: reason === 0 ? null : reasonText(reason),
     })),
+  };
+}
+
+function dmaComparedJson({ dmaCompared }: Overview): unknown {
+  if (dmaCompared === undefined) return null;
+  const { bytesMost, comparisons, pages, ns, skipped, mapped, tracked, leftOut, byDevice, byDriver } =
+    dmaCompared;
+  return {
+    bytes_most: bytesMost,
+    comparisons,
+    pages,
+    ns,
+    skipped,
+    mappings: mapped,
+    mappings_tracked: tracked,
+    by_device: byDevice,
+    by_driver: byDriver,
+    left_out: leftOut,
   };
 }

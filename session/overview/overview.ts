@@ -2,6 +2,7 @@
 import { objectKindName } from '../../abi/object-kinds.js';
 import { EventKind, type TraceLoss } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
+import { type DmaCompared, DmaTally } from './dma-compared.js';
 
 /** What a trace holds, in numbers. */
 export interface Overview {
@@ -15,6 +16,8 @@ export interface Overview {
   readonly unwatchedMappings: number;
   /** What is missing or doubtful, in words; nothing: the trace is complete. */
   readonly gaps: readonly string[];
+  /** Undefined: DMA-mapped memory was not compared. */
+  readonly dmaCompared: DmaCompared | undefined;
 }
 
 /**
@@ -29,6 +32,8 @@ export function takeOverview(trace: Trace, describeLoss: (loss: TraceLoss) => st
   let unwatchedMappings = 0;
   const { objects } = trace.definitions;
   const unwatched = trace.header.modes.mmio === 'off' || trace.header.modes.mmio === 'syscalls';
+  const dma = new DmaTally();
+  const isCompared = trace.header.modes.dma === 'content' && trace.header.modes.backend === 'kernel';
   for (const chunk of trace.chunks()) {
     chunks++;
     if (chunk.lastTicks > last) last = chunk.lastTicks;
@@ -38,9 +43,11 @@ export function takeOverview(trace: Trace, describeLoss: (loss: TraceLoss) => st
       'kind',
       ...(trace.stream ? (['time'] as const) : []),
       ...(unwatched ? (['object', 'errno'] as const) : []),
+      ...(isCompared ? (['op'] as const) : []),
     ],
     payloads: false,
   })) {
+    if (isCompared) dma.take(batch);
     for (let row = batch.begin; row < batch.end; row++) {
       const kind = batch.kind[row] as number;
       byKind[kind] = (byKind[kind] as number) + 1;
@@ -67,6 +74,7 @@ export function takeOverview(trace: Trace, describeLoss: (loss: TraceLoss) => st
     unwatchedMappings,
     durationNs: trace.ticksToNs(last),
     gaps: findGaps(trace, counts, describeLoss),
+    dmaCompared: dma.result(trace.summary?.dmaComparisons[0]),
   };
 }
 

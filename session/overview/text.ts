@@ -10,6 +10,7 @@ import { SiteNames } from '../describe/site.js';
 import { durationText } from '../describe/time.js';
 import { ObjectNames } from '../object-names.js';
 import type { CallSites } from '../symbols/call-sites.js';
+import { dmaComparedText } from './dma-compared.js';
 import { mmioWays } from './mmio-ways.js';
 import type { Overview } from './overview.js';
 
@@ -166,6 +167,9 @@ export function overviewText(trace: Trace, overview: Overview, callSites?: CallS
         return `${pid}  ${escapeText(exe)}  ${words(argv.slice(0, 8))}${argv.length > 8 ? ' …' : ''}  (${countText(threads, 'thread')})`;
       }),
     ),
+    ...(overview.dmaCompared === undefined
+      ? []
+      : section('dma compared', dmaComparedText(overview.dmaCompared, overview.durationNs))),
     ...section('mmio sites', mmioSites(trace, callSites)),
     `events  ${overview.events}`,
     ...[...overview.counts]

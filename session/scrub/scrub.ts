@@ -58,6 +58,7 @@ export async function scrub(trace: Trace, output: string): Promise<ScrubReport> 
       waits: summary?.waits ?? 0,
       waitedNs: summary?.waitedNs ?? 0,
       lateEvents: summary?.lateEvents ?? 0,
+      dmaComparisons: summary?.dmaComparisons ?? [],
     });
   } catch (error) {
     await writer.close();

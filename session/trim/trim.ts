@@ -53,6 +53,7 @@ export async function trim(trace: Trace, output: string, from: number, end: numb
       waits: 0,
       waitedNs: 0,
       lateEvents: summary?.lateEvents ?? 0,
+      dmaComparisons: summary?.dmaComparisons ?? [],
     });
   } catch (error) {
     await writer.close();

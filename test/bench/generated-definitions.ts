@@ -96,6 +96,7 @@ export const GENERATED_SUMMARY: NewSummary = {
   waits: 0,
   waitedNs: 0,
   lateEvents: 0,
+  dmaComparisons: [],
 };
 
 export function generatedDefinitions(): Definitions {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `vfiotape record` with the test build of the shim, which takes memfds for VFIO devices (recorder/shim/core/standin.h):
 //   node record-standin.js OUTPUT [--when-full=drop] [--buffer=BYTES] [--max-size=BYTES]
-//     [--mmio=MODE] [--watch=RANGE,RANGE…] DRIVER ARGS…
+//     [--mmio=MODE] [--watch=RANGE,RANGE…] [--dma=BYTES] DRIVER ARGS…
 import { join } from 'node:path';
 import { packageRoot } from '../../abi/package-root.js';
 import { UserError } from '../../abi/user-error.js';
@@ -30,6 +30,7 @@ try {
     durationNs: 0,
     whenFull: settings.get('when-full') === 'drop' ? 'drop' : 'block',
     mmio: mmioModes.find((mode) => mode === settings.get('mmio')) ?? 'off',
+    dmaCompared: bytes('dma') ?? 0,
     watches: parseWatches(watchTexts),
     watchTexts,
     library: join(packageRoot(), 'build/libvfiotape-standin.so'),

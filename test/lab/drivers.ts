@@ -28,6 +28,8 @@ export interface Driver {
   readonly unordered?: boolean;
   /** False: its recording is too much like another one's to be kept in traces/corpus. */
   readonly kept?: false;
+  /** It is recorded with `--dma content`, and what was recorded is played back to it outside, where there is no device. */
+  readonly played?: true;
   /** Its recording is replayed in the guest, recorded again, with these options. */
   readonly replay?: readonly string[];
   /** The command that prints the driver's version. */
@@ -131,6 +133,11 @@ function forwarding(name: string): Driver {
   };
 }
 
+/** The same work where memory is compared: on a kernel that does not tell which pages the driver wrote, and on one that does. */
+function playedTool(name: string, kernel: KernelName, command: readonly string[], expect: RegExp): Driver {
+  return { ...qemuTool(name, command, [expect]), kernel, played: true };
+}
+
 function edu(name: string, kernel: KernelName, options: readonly string[]): Driver {
   return {
     name: `edu/${name}`,
@@ -231,6 +238,13 @@ export const drivers: readonly Driver[] = [
     ],
     [/wrote 262144\/262144/, /read 262144\/262144/],
   ),
+  playedTool('img-info-content', 'stock', ['qemu-img', 'info', nvme], /virtual size: 64 MiB/),
+  playedTool(
+    'io-content',
+    'stock',
+    ['qemu-io', '-f', 'raw', '-c', 'read -v 0 8k', '-c', 'read -v 1M 512', nvme],
+    /read 8192\/8192/,
+  ),
   nestedQemu('nested', 'stock', [], `vfio-pci,host=${devices.nvme.bdfs[0]}`),
   testpmd('e1000e', 'e1000e', ['--huge-unlink', '-m', '64'], 128),
   testpmd('virtio-net', 'virtioNet', ['--huge-unlink', '-m', '64'], 128),
@@ -238,6 +252,12 @@ export const drivers: readonly Driver[] = [
   forwarding('forward'),
   exampleNvme('nvme', 'stock', []),
   { ...edu('cdev', 'vfio', ['--cdev']), replay: [] },
+  playedTool(
+    'io-content-tracked',
+    'vfio',
+    ['qemu-io', '-f', 'raw', '-c', 'read -v 0 8k', nvme],
+    /read 8192\/8192/,
+  ),
   nestedKvm('nested-kvm'),
   refused,
 ];

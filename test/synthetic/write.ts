@@ -12,6 +12,7 @@ export const SUMMARY: Omit<TraceSummary, 'events' | 'droppedEvents' | 'kindCount
   waits: 0,
   waitedNs: 0,
   lateEvents: 0,
+  dmaComparisons: [],
 };
 
 /** The session as a .vtape file; without a summary it is left as a killed recorder leaves it. */

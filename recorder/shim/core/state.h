@@ -29,6 +29,7 @@ struct shim_session {
 	 */
 	uint32_t memory_sharers;
 	uint32_t watching;  /* the MMIO watcher is at work: pointers into BARs are translated */
+	uint32_t comparing; /* DMA-mapped memory is compared: dma/ */
 	uint32_t inherited; /* the table has been filled from a former image's or the parent's */
 	char directory[SHIM_PATH_MAX];
 };

@@ -16,6 +16,7 @@
 #include "../core/real.h"
 #include "../core/ring.h"
 #include "../core/watcher.h"
+#include "../dma/dma.h"
 #include "../sim/sim.h"
 
 struct call_origin {
@@ -106,7 +107,8 @@ ALWAYS_INLINE const sigset_t *unshared_mask(const sigset_t *mask, sigset_t *room
 struct wait_origin {
 	struct call_origin how;
 	uint64_t entered;
-	int op; /* enum vfiotape_wait */
+	uint64_t left; /* 0: now */
+	int op;        /* enum vfiotape_wait */
 };
 void record_ready_poll(const struct pollfd *fds, nfds_t count, int result, struct wait_origin wait);
 void record_ready_select(int count, const fd_set *readable, int result, struct wait_origin wait);

@@ -54,6 +54,8 @@ __attribute__((constructor(102))) static void attach(void)
 	/* Before anything is mapped. When the watcher can't work, mappings are the driver's own, and `record` has said so. */
 	if (shim_session.control->mmio_mode != VFIOTAPE_MMIO_OFF && !simulating())
 		shim_session.watching = mmio_start(shim_session.control->mmio_mode) == NULL;
+	if (!simulating())
+		dma_start();
 	restore_open_files();
 	objects_find_unseen();
 	/*

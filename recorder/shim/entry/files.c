@@ -226,6 +226,14 @@ static void number_freed(int fd, union object_entry former, union object_entry n
 		if (former.word)
 			epoll_map_forget_epoll(object);
 	}
+	if (dma_comparing() &&
+	    (former.fd.kind == VFIOTAPE_OBJECT_CONTAINER || former.fd.kind == VFIOTAPE_OBJECT_IOMMUFD)) {
+		uint32_t object = former.fd.object;
+
+		objects_each_entry(0, VFIOTAPE_FDS_MAX - 1, is_same_object, &former);
+		if (former.word)
+			dma_space_gone(object);
+	}
 }
 
 int recorded_close(int fd, struct call_origin how)
@@ -241,6 +249,8 @@ int recorded_close(int fd, struct call_origin how)
 	if (sim_is_hidden(entry) && objects_are_ours())
 		return (int)LIBC_RESULT(-EBADF);
 	simulated = entry.fd.flags & OBJECT_SIMULATED ? sim_inode(fd) : 0;
+	if (dma_comparing() && entry.fd.kind < VFIOTAPE_OBJECT_EVENTFD && objects_are_ours())
+		dma_compare(DMA_CALL);
 	ring = ring_enter();
 	if (!objects_are_ours())
 		return PERFORM(how, close, SYS_close, fd);
@@ -312,6 +322,7 @@ int recorded_close_range(unsigned int first, unsigned int last, int flags, struc
 		.kind = VFIOTAPE_CLOSE,
 		.flags = how.flags,
 	};
+	dma_at(DMA_CALL);
 	result = sim_close_range(first, last, (unsigned int)flags);
 	range.event.left = shim_clock();
 	/* With CLOSE_RANGE_CLOEXEC nothing is closed yet; what exec closes is seen by the image that comes after. */

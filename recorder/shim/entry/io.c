@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* read, write and their kin, on devices (config space, BARs), eventfds, migration and fault streams. */
+#include <fcntl.h>
 #include <string.h>
 
 #include "../core/fault_safe.h"
@@ -118,6 +119,12 @@ static uint64_t position_of(union object_entry entry, int fd)
 	return raw_failed(position) ? 0 : (uint64_t)position;
 }
 
+/* A read that may sleep until the device interrupts. */
+COLD static bool waits_for_interrupt(union object_entry entry, int fd)
+{
+	return entry.fd.flags & OBJECT_INTERRUPT && !(raw3(SYS_fcntl, fd, F_GETFL, 0) & O_NONBLOCK);
+}
+
 /* A netlink socket's are whole datagrams. */
 static long simulated_vector(union object_entry entry, int fd, const struct iovec *pieces, long count, off64_t offset,
 			     int flags, bool writing, struct call_origin how)
@@ -148,12 +155,18 @@ ssize_t recorded_read(union object_entry entry, int fd, void *buffer, size_t cou
 {
 	uint64_t offset = position_of(entry, fd);
 	void *where = watcher_pointer(buffer, count);
+	bool sleeps = dma_comparing() && waits_for_interrupt(entry, fd);
+	struct dma_threads threads;
 	struct io_call call;
 	ssize_t result;
 
+	if (sleeps)
+		dma_before_sleep(&threads);
 	if (!io_begin(&call, entry, fd, VFIOTAPE_READ, offset, count, how))
 		return PERFORM_ON(entry, how, SIM_READ, read, SYS_read, fd, where, count);
 	result = PERFORM_ON(entry, how, SIM_READ, read, SYS_read, fd, where, count);
+	if (sleeps)
+		dma_after_sleep(&threads);
 	io_end(&call, where == buffer ? buffer : NULL, result);
 	return result;
 }
@@ -165,6 +178,7 @@ ssize_t recorded_write(union object_entry entry, int fd, const void *buffer, siz
 	struct io_call call;
 	ssize_t result;
 
+	dma_at_write(entry);
 	if (!io_begin(&call, entry, fd, VFIOTAPE_WRITE, offset, count, how))
 		return PERFORM_ON(entry, how, SIM_WRITE, write, SYS_write, fd, where, count);
 	result = PERFORM_ON(entry, how, SIM_WRITE, write, SYS_write, fd, where, count);
@@ -197,6 +211,7 @@ ssize_t recorded_pwrite(union object_entry entry, int fd, const void *buffer, si
 	struct io_call call;
 	ssize_t result;
 
+	dma_at_write(entry);
 	if (!io_begin(&call, entry, fd, VFIOTAPE_WRITE, (uint64_t)offset, count, how))
 		return PERFORM_ON(entry, how, SIM_PWRITE, pwrite64, SYS_pwrite64, fd, where, count, offset);
 	result = PERFORM_ON(entry, how, SIM_PWRITE, pwrite64, SYS_pwrite64, fd, where, count, offset);
@@ -245,7 +260,7 @@ COLD static ssize_t unusual_end(struct ring_thread *ring, uint64_t entry, int fd
 		struct ring_slot slot;                                                                                 \
 		ssize_t result;                                                                                        \
                                                                                                                        \
-		if (unlikely(!ring || shim_session.watching || ring->header->inflight.kind != VFIOTAPE_NONE ||         \
+		if (unlikely(!ring || shim_session.watching || shim_session.comparing || ring->header->inflight.kind != VFIOTAPE_NONE ||         \
 			     count > UINT32_MAX))                                                                      \
 			return recorded_##name((union object_entry){ .word = word }, fd, buffer, count, offset,        \
 					       (struct call_origin){ .site = site });                                  \
@@ -364,6 +379,8 @@ static size_t vector_length(const struct iovec *pieces, int count, ssize_t resul
 
 #define VECTOR(how, op_kind, plain, plain_nr, at, at_nr, flagged, flagged_nr)                                          \
 	do {                                                                                                           \
+		if (op_kind == VFIOTAPE_WRITE)                                                                         \
+			dma_at_write(entry);                                                                           \
 		struct io_call call;                                                                                   \
 		bool recording = io_begin(&call, entry, fd, op_kind,                                                   \
 					  place_of(entry, fd, offset, flags), 0, how);                                 \

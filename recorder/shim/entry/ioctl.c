@@ -99,6 +99,8 @@ int recorded_ioctl(union object_entry entry, int fd, unsigned long request, unsi
 		return result;
 	}
 	ioctl_capture_before(&call, ring, entry.fd.kind, entry.fd.object, request, argument);
+	if (dma_comparing())
+		dma_before_ioctl(&call);
 	event = (struct ring_event){
 		.entered = shim_clock(),
 		.site = how.site,
@@ -125,6 +127,8 @@ int recorded_ioctl(union object_entry entry, int fd, unsigned long request, unsi
 		ring_write_with(ring, &event, call.segments, call.count);
 	else
 		ring_write(ring, &event);
+	if (dma_comparing())
+		dma_after_ioctl(&call, outcome);
 	ioctl_release(&call);
 	return result;
 }

@@ -100,6 +100,8 @@ static void *map(void *address, size_t length, int prot, int flags, int fd, off6
 				raw6(SYS_mmap, (long)address, (long)length, prot, flags, fd, (long)offset));
 		return REAL(mmap64)(address, length, prot, flags, fd, offset);
 	}
+	if (dma_comparing() && flags & MAP_FIXED)
+		dma_memory_goes((uint64_t)address, length);
 	{
 		uint64_t wanted = (uint64_t)address;
 		struct ring_segment segment = { .role = VFIOTAPE_ROLE_IN, .length = sizeof(wanted), .bytes = &wanted };
@@ -150,6 +152,8 @@ static int unmap(void *address, size_t length, struct call_origin how)
 			return (int)LIBC_RESULT(mmio_munmap((uint64_t)address, length));
 		return PERFORM(how, munmap, SYS_munmap, address, length);
 	}
+	if (dma_comparing())
+		dma_memory_goes((uint64_t)address, length);
 	{
 		struct ring_event event = MEMORY_EVENT(VFIOTAPE_MUNMAP, address, length, 0, how);
 
@@ -186,6 +190,11 @@ static void *remap(void *address, size_t length, size_t new_length, int flags, v
 			return (void *)LIBC_RESULT(
 				mmio_mremap((uint64_t)address, length, new_length, flags, (uint64_t)wanted));
 		return PERFORM(how, mremap, SYS_mremap, address, length, new_length, flags, wanted);
+	}
+	if (dma_comparing()) {
+		dma_memory_goes((uint64_t)address, length);
+		if (fixed)
+			dma_memory_goes((uint64_t)wanted, new_length);
 	}
 	{
 		uint64_t numbers[2] = { new_length, (uint64_t)wanted };
@@ -245,6 +254,8 @@ int any_mprotect(void *address, size_t length, int prot, struct call_origin how)
 			return (int)LIBC_RESULT(mmio_mprotect((uint64_t)address, length, prot));
 		return PERFORM(how, mprotect, SYS_mprotect, address, length, prot);
 	}
+	if (dma_comparing() && !(prot & PROT_READ))
+		dma_memory_goes((uint64_t)address, length);
 	{
 		struct ring_event event = MEMORY_EVENT(VFIOTAPE_MPROTECT, address, length, prot, how);
 
@@ -272,6 +283,8 @@ static int advise(void *address, size_t length, int advice, struct call_origin h
 
 	if (likely(!ranges_touch((uint64_t)address, length)))
 		return PERFORM(how, madvise, SYS_madvise, address, length, advice);
+	if (dma_comparing() && (advice == MADV_DONTNEED || advice == MADV_REMOVE || advice == MADV_FREE))
+		dma_memory_goes((uint64_t)address, length);
 	{
 		struct ring_event event = MEMORY_EVENT(VFIOTAPE_MADVISE, address, length, advice, how);
 

@@ -375,6 +375,7 @@ void record_exit(int status, struct call_origin how)
 	if (shim_session.mode != SHIM_RECORDING || !shim_process.announced || !objects_are_ours() ||
 	    __atomic_exchange_n(&told, shim_process.pid, __ATOMIC_RELAXED) == shim_process.pid)
 		return;
+	dma_at(DMA_CALL);
 	process_info_exit(status & 0xff, how.site);
 }
 

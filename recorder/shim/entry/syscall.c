@@ -135,7 +135,7 @@ static long recorded_openat2(long directory, const char *path, const void *open_
 
 static long recorded_wait(long number, long a, long b, long c, long d, long e, long f, struct call_origin how)
 {
-	struct wait_origin wait = { how, shim_clock(), 0 };
+	struct wait_origin wait = { .how = how, .entered = shim_clock() };
 	long result = LIBC_RESULT(raw6(number, a, b, c, d, e, f));
 
 	if (result <= 0 || !__atomic_load_n(&objects_interrupts, __ATOMIC_RELAXED))

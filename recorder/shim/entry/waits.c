@@ -31,7 +31,7 @@ static void record_wake(int fd, union object_entry entry, uint64_t events, int r
 
 void record_ready_poll(const struct pollfd *fds, nfds_t count, int result, struct wait_origin wait)
 {
-	uint64_t left = shim_clock();
+	uint64_t left = wait.left ? wait.left : shim_clock();
 
 	for (nfds_t i = 0; i < count; i++) {
 		union object_entry entry;
@@ -46,7 +46,7 @@ void record_ready_poll(const struct pollfd *fds, nfds_t count, int result, struc
 
 void record_ready_select(int count, const fd_set *readable, int result, struct wait_origin wait)
 {
-	uint64_t left = shim_clock();
+	uint64_t left = wait.left ? wait.left : shim_clock();
 
 	for (int fd = 0; readable && fd < count; fd++) {
 		union object_entry entry = object_of(fd);
@@ -60,7 +60,7 @@ void record_ready_select(int count, const fd_set *readable, int result, struct w
 
 void record_ready_epoll(int epoll, const struct epoll_event *events, int result, struct wait_origin wait)
 {
-	uint64_t left = shim_clock();
+	uint64_t left = wait.left ? wait.left : shim_clock();
 	uint32_t object = object_of(epoll).fd.object;
 
 	for (int i = 0; object && i < result; i++) {
@@ -72,13 +72,28 @@ void record_ready_epoll(int epoll, const struct epoll_event *events, int result,
 	}
 }
 
-#define WAIT_BEGIN(op_) struct wait_origin wait = { ORIGIN, WATCHING ? shim_clock() : 0, op_ }
+/* While memory is compared, before and after what may sleep. */
+#define WAIT_BEGIN(op_, sleeps)                                                                                        \
+	struct wait_origin wait = { ORIGIN, WATCHING ? shim_clock() : 0, 0, op_ };                                        \
+	struct dma_threads threads_;                                                                                   \
+	bool compares_ = dma_comparing() && wait.entered && (sleeps);                                                  \
+                                                                                                                       \
+	if (compares_) {                                                                                               \
+		dma_before_sleep(&threads_);                                                                           \
+		wait.entered = shim_clock();                                                                           \
+	}
+#define WAIT_END                                                                                                       \
+	if (compares_) {                                                                                               \
+		wait.left = shim_clock();                                                                              \
+		dma_after_sleep(&threads_);                                                                            \
+	}
 
 EXPORT int poll(struct pollfd *fds, nfds_t count, int timeout)
 {
-	WAIT_BEGIN(VFIOTAPE_WAIT_POLL);
+	WAIT_BEGIN(VFIOTAPE_WAIT_POLL, timeout)
 	int result = REAL(poll)(fds, count, timeout);
 
+	WAIT_END
 	if (result > 0 && wait.entered)
 		record_ready_poll(fds, count, result, wait);
 	return result;
@@ -88,9 +103,10 @@ EXPORT int __poll(struct pollfd *fds, nfds_t count, int timeout) __attribute__((
 
 EXPORT int __poll_chk(struct pollfd *fds, nfds_t count, int timeout, size_t size)
 {
-	WAIT_BEGIN(VFIOTAPE_WAIT_POLL);
+	WAIT_BEGIN(VFIOTAPE_WAIT_POLL, timeout)
 	int result = REAL(__poll_chk)(fds, count, timeout, size);
 
+	WAIT_END
 	if (result > 0 && wait.entered)
 		record_ready_poll(fds, count, result, wait);
 	return result;
@@ -98,10 +114,11 @@ EXPORT int __poll_chk(struct pollfd *fds, nfds_t count, int timeout, size_t size
 
 EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask)
 {
-	WAIT_BEGIN(VFIOTAPE_WAIT_PPOLL);
+	WAIT_BEGIN(VFIOTAPE_WAIT_PPOLL, true)
 	sigset_t room;
 	int result = REAL(ppoll)(fds, count, timeout, unshared_mask(mask, &room));
 
+	WAIT_END
 	if (result > 0 && wait.entered)
 		record_ready_poll(fds, count, result, wait);
 	return result;
@@ -110,10 +127,11 @@ EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeou
 EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask,
 		       size_t size)
 {
-	WAIT_BEGIN(VFIOTAPE_WAIT_PPOLL);
+	WAIT_BEGIN(VFIOTAPE_WAIT_PPOLL, true)
 	sigset_t room;
 	int result = REAL(__ppoll_chk)(fds, count, timeout, unshared_mask(mask, &room), size);
 
+	WAIT_END
 	if (result > 0 && wait.entered)
 		record_ready_poll(fds, count, result, wait);
 	return result;
@@ -121,9 +139,10 @@ EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *
 
 EXPORT int select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, struct timeval *timeout)
 {
-	WAIT_BEGIN(VFIOTAPE_WAIT_SELECT);
+	WAIT_BEGIN(VFIOTAPE_WAIT_SELECT, true)
 	int result = REAL(select)(count, readable, writable, exceptional, timeout);
 
+	WAIT_END
 	if (result > 0 && wait.entered)
 		record_ready_select(count, readable, result, wait);
 	return result;
@@ -135,10 +154,11 @@ EXPORT int __select(int count, fd_set *readable, fd_set *writable, fd_set *excep
 EXPORT int pselect(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, const struct timespec *timeout,
 		   const sigset_t *mask)
 {
-	WAIT_BEGIN(VFIOTAPE_WAIT_PSELECT);
+	WAIT_BEGIN(VFIOTAPE_WAIT_PSELECT, true)
 	sigset_t room;
 	int result = REAL(pselect)(count, readable, writable, exceptional, timeout, unshared_mask(mask, &room));
 
+	WAIT_END
 	if (result > 0 && wait.entered)
 		record_ready_select(count, readable, result, wait);
 	return result;
@@ -226,9 +246,10 @@ EXPORT int epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
 
 EXPORT int epoll_wait(int epoll, struct epoll_event *events, int most, int timeout)
 {
-	WAIT_BEGIN(VFIOTAPE_WAIT_EPOLL);
+	WAIT_BEGIN(VFIOTAPE_WAIT_EPOLL, timeout)
 	int result = REAL(epoll_wait)(epoll, events, most, timeout);
 
+	WAIT_END
 	if (result > 0 && wait.entered)
 		record_ready_epoll(epoll, events, result, wait);
 	return result;
@@ -236,10 +257,11 @@ EXPORT int epoll_wait(int epoll, struct epoll_event *events, int most, int timeo
 
 EXPORT int epoll_pwait(int epoll, struct epoll_event *events, int most, int timeout, const sigset_t *mask)
 {
-	WAIT_BEGIN(VFIOTAPE_WAIT_EPOLL_PWAIT);
+	WAIT_BEGIN(VFIOTAPE_WAIT_EPOLL_PWAIT, timeout)
 	sigset_t room;
 	int result = REAL(epoll_pwait)(epoll, events, most, timeout, unshared_mask(mask, &room));
 
+	WAIT_END
 	if (result > 0 && wait.entered)
 		record_ready_epoll(epoll, events, result, wait);
 	return result;
@@ -250,7 +272,7 @@ int epoll_pwait2(int epoll, struct epoll_event *events, int most, const struct t
 EXPORT int epoll_pwait2(int epoll, struct epoll_event *events, int most, const struct timespec *timeout,
 			const sigset_t *mask)
 {
-	WAIT_BEGIN(VFIOTAPE_WAIT_EPOLL_PWAIT2);
+	WAIT_BEGIN(VFIOTAPE_WAIT_EPOLL_PWAIT2, true)
 	sigset_t room;
 	int result;
 
@@ -259,6 +281,7 @@ EXPORT int epoll_pwait2(int epoll, struct epoll_event *events, int most, const s
 		result = real_epoll_pwait2()(epoll, events, most, timeout, mask);
 	else
 		result = (int)LIBC_RESULT(raw6(SYS_epoll_pwait2, epoll, (long)events, most, (long)timeout, (long)mask, 8));
+	WAIT_END
 	if (result > 0 && wait.entered)
 		record_ready_epoll(epoll, events, result, wait);
 	return result;

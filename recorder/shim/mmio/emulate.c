@@ -2,6 +2,7 @@
 /* Instructions that have no trampoline and few enough forms to be done by hand, element by element. */
 #include <errno.h>
 
+#include "../dma/dma.h"
 #include "internal.h"
 
 static uint64_t low_bytes(uint64_t value, unsigned int width)
@@ -60,6 +61,7 @@ static bool store(const struct place *place, uint64_t address, uint64_t value, s
 		return mmio_guarded_store(address, place->width, value, fault);
 	if (!allowed(range, 2, address, fault))
 		return false;
+	dma_at(DMA_STORE);
 	mmio_record_begin(&access, &slot);
 	done = range->mapping ? mmio_simulated_store(address, &value, place->width, place->site->address, fault) :
 				mmio_guarded_store(address + range->delta, place->width, value, fault);
@@ -167,6 +169,7 @@ static bool direct_line(const struct mmio_site *site, greg_t *registers, struct 
 	copy_bytes(&access.value, line, 8);
 	if (!allowed(access.range, 2, to, fault))
 		return false;
+	dma_at(DMA_STORE);
 	mmio_record_begin(&access, &slot);
 	done = access.range->mapping ? mmio_simulated_store(to, line, sizeof(line), site->address, fault) :
 				       mmio_guarded_line(to + access.range->delta, line, fault);

@@ -31,6 +31,18 @@ __asm__(".pushsection .text\n"
 	/* rdi to, rsi from, rcx length -> rcx not copied; edx 0 */
 	"mmio_guard_copy:\n"
 	"	xor %edx, %edx\n	rep movsb\n	ret\n"
+	/* rdi and rsi what is compared, rcx length -> rax the offset of the first 64 bytes that differ, or length; edx 0 */
+	"mmio_guard_compare:\n"
+	"	xor %edx, %edx\n	xor %eax, %eax\n"
+	"1:	cmp %rcx, %rax\n	jae 2f\n"
+	"	movdqa (%rdi,%rax), %xmm0\n	movdqa 16(%rdi,%rax), %xmm1\n"
+	"	movdqa 32(%rdi,%rax), %xmm2\n	movdqa 48(%rdi,%rax), %xmm3\n"
+	"	pcmpeqb (%rsi,%rax), %xmm0\n	pcmpeqb 16(%rsi,%rax), %xmm1\n"
+	"	pcmpeqb 32(%rsi,%rax), %xmm2\n	pcmpeqb 48(%rsi,%rax), %xmm3\n"
+	"	pand %xmm1, %xmm0\n	pand %xmm3, %xmm2\n	pand %xmm2, %xmm0\n"
+	"	pmovmskb %xmm0, %r10d\n	cmp $0xffff, %r10d\n	jne 2f\n"
+	"	add $64, %rax\n	jmp 1b\n"
+	"2:	ret\n"
 	/* rax to, rsi from: movdir64b (%rsi), %rax */
 	"mmio_guard_line:\n"
 	"	xor %edx, %edx\n	.byte 0x66, 0x0f, 0x38, 0xf8, 0x06\n	ret\n"
@@ -91,6 +103,18 @@ __attribute__((noinline)) size_t mmio_guarded_copy(void *to, uint64_t from, size
 			 :
 			 : "rax", "r8", "r9", "memory", "cc");
 	return length - left;
+}
+
+__attribute__((noinline)) size_t mmio_guarded_compare(uint64_t address, const void *copy, size_t length)
+{
+	uint32_t signal;
+	size_t at;
+
+	__asm__ volatile(GUARDED("mmio_guard_compare")
+			 : "=a"(at), "=d"(signal)
+			 : "D"(address), "S"(copy), "c"(length)
+			 : "r8", "r9", "r10", "xmm0", "xmm1", "xmm2", "xmm3", "memory", "cc");
+	return signal ? SIZE_MAX : at;
 }
 
 /*

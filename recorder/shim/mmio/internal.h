@@ -286,7 +286,6 @@ void mmio_on_signal(int signal, siginfo_t *info, void *context);
 struct mmio_fault { int signal; int code; uint64_t address; };
 bool mmio_guarded_load(uint64_t address, unsigned int width, uint64_t *value, struct mmio_fault *fault);
 bool mmio_guarded_store(uint64_t address, unsigned int width, uint64_t value, struct mmio_fault *fault);
-size_t mmio_guarded_copy(void *to, uint64_t from, size_t length);
 size_t mmio_code_read(uint64_t address, uint8_t code[16]);
 bool mmio_guarded_line(uint64_t to, const void *from, struct mmio_fault *fault);
 /* In the fault handler: true when the fault was one of the above's, and the context continues after it. */

@@ -121,6 +121,13 @@ uint64_t mmio_translate(uint64_t address, size_t length);
 /* True when [address, length) touches a watched page. */
 bool mmio_is_watched(uint64_t address, size_t length);
 
+/*
+ * Reading memory that may not be there, while mmio_watching(): as far as it could be copied; and the offset of the 64 bytes
+ * that are otherwise than in the copy, `length` when all is the same, SIZE_MAX when it is not there. Both are aligned to 64.
+ */
+size_t mmio_guarded_copy(void *to, uint64_t from, size_t length);
+size_t mmio_guarded_compare(uint64_t address, const void *copy, size_t length);
+
 /* VFIO_DEVICE_GET_REGION_INFO succeeded: in mode `syscalls`, or once /dev/kvm was opened, the answer loses FLAG_MMAP. */
 struct vfio_region_info;
 bool mmio_hide_mapping(struct vfio_region_info *info);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Records that are written in C: of the handler's accesses, of sites, and what trampolines leave to the slow path. */
+#include "../dma/dma.h"
 #include "internal.h"
 
 /* Where a trampoline writes when there is nothing to record into. Never read. */
@@ -101,11 +102,16 @@ void mmio_record_site(const struct mmio_site *site)
 
 void mmio_slow_begin(struct mmio_frame *frame, struct mmio_site *site)
 {
-	uint64_t time = shim_clock();
-	struct ring_slot slot;
-	struct ring_thread *ring = reserve(&slot, time);
 	union ring_commit_word commit = { .kind = site->kind, .flags = VFIOTAPE_FLAG_INTENT };
+	struct ring_thread *ring;
+	struct ring_slot slot;
 	uint8_t flags = 0;
+	uint64_t time;
+
+	if (site->kind != VFIOTAPE_LOAD)
+		dma_at(DMA_STORE);
+	time = shim_clock();
+	ring = reserve(&slot, time);
 
 	if (!ring) {
 		frame->slot = &sink;

@@ -11,6 +11,7 @@
 #include <cpuid.h>
 #include <sys/mman.h>
 
+#include "../dma/dma.h"
 #include "internal.h"
 
 #define TRAP_FLAG 0x100
@@ -187,6 +188,8 @@ bool mmio_step_begin(struct mmio_site *site, uint64_t address, bool straddles, u
 
 	if (!range)
 		return false;
+	if (site->insn.actions != 1) /* before others are held, who may be comparing */
+		dma_at(DMA_STORE);
 	step.copy = make_copy(site) ? site->copy : site->address;
 	step.site = site;
 	if (!straddles && step.copy != site->address && can_rebase(&site->insn)) {

@@ -169,7 +169,7 @@ static bool emit(struct mmio_site *site, int S)
 	} else {
 		uint32_t joined;
 
-		if (shim_session.clock_monotonic)
+		if (shim_session.clock_monotonic || (shim_session.comparing && site->kind != VFIOTAPE_LOAD))
 			out_to_slow(&exits, ALWAYS);
 		else
 			reserve(site, S, &exits);

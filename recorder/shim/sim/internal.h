@@ -25,7 +25,6 @@ bool sim_channels_attach(void);
 /* A connection at the lowest free number; flags of socket(2). */
 long sim_connect(int flags);
 /* Moves a descriptor to a high number, hidden from the driver and closed by exec. */
-long sim_hide(int fd);
 void sim_unhide(int fd);
 /* At least `length` bytes, or fewer when the other end hung up (or an errno). */
 long sim_send(int fd, struct iovec *pieces, unsigned int count);

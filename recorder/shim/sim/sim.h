@@ -91,6 +91,8 @@ ALWAYS_INLINE bool sim_is_hidden(union object_entry entry)
 {
 	return entry.fd.kind == VFIOTAPE_OBJECT_SOCKET;
 }
+/* A second number for it, where drivers seldom are; a negative errno. The first one is to be closed. */
+long sim_hide(int fd);
 /* The driver is about to put something else at that number. */
 void sim_move_away(int fd);
 /* close_range without ours. */

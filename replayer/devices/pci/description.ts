@@ -53,6 +53,8 @@ export interface PciDescription {
   readonly virtualFunction?: boolean;
   /** The kernel knows a way to reset it that its capabilities don't tell (pci_dev_specific_reset). */
   readonly specificReset?: boolean;
+  /** The kernel has been told to use no way at all. */
+  readonly noReset?: boolean;
   /** False for a device whose DisINTx bit does not stick (before PCI 2.3). */
   readonly intxMasking?: boolean;
   /** What the MSI-X table holds when the driver first looks: some devices keep what an earlier driver left. */

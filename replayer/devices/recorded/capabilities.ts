@@ -96,8 +96,12 @@ function standard(view: DataView, offset: number, end: number): CapabilityDescri
     return found;
   };
   switch (view.getUint8(offset)) {
-    case known.PM:
-      return like(view, offset, take(8), known.pm({ offset, noSoftReset: true }));
+    case known.PM: {
+      const found = like(view, offset, take(8), known.pm({ offset, noSoftReset: true }));
+      // What nobody uses may sleep; an open wakes it (vfio_pci_core_enable).
+      if (found.bytes.length > 4) found.bytes[4] = (found.bytes[4] as number) & ~3;
+      return found;
+    }
     case known.MSI: {
       const wide = (control & 0x80) !== 0;
       const maskable = (control & 0x100) !== 0;

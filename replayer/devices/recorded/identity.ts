@@ -48,7 +48,8 @@ interface Learnt {
   readonly sizes: Map<number, bigint>;
   readonly config: (number | undefined)[];
   readonly rom: Map<number, number>;
-  flags: number;
+  /** VFIO_DEVICE_GET_INFO's; undefined when it was not asked. */
+  flags: number | undefined;
 }
 
 /** Reads what the trace tells of one device; says in one line why that is not enough. */
@@ -67,7 +68,12 @@ export function identify(trace: Trace, objects: ReadonlySet<number>): RecordedId
 
 /** What is asked later is as good as what was asked first: nothing of this changes. */
 function learn(trace: Trace, objects: ReadonlySet<number>, definition: DeviceDefinition): Learnt {
-  const learnt: Learnt = { sizes: new Map(), config: [...definition.config], rom: new Map(), flags: 0 };
+  const learnt: Learnt = {
+    sizes: new Map(),
+    config: [...definition.config],
+    rom: new Map(),
+    flags: undefined,
+  };
   const session = new Session(trace.definitions);
   for (const event of trace.events({ kinds: STATE_KINDS })) {
     session.apply(event);
@@ -86,7 +92,7 @@ function learn(trace: Trace, objects: ReadonlySet<number>, definition: DeviceDef
       const name = findIoctl(session.names.kind(event.object), event.op)?.name;
       const after = payloadOf(event, PayloadRole.OUT);
       if (name === 'VFIO_DEVICE_GET_INFO' && after !== undefined)
-        learnt.flags |= decode(DEVICE_INFO, after).flags ?? 0;
+        learnt.flags = (learnt.flags ?? 0) | (decode(DEVICE_INFO, after).flags ?? 0);
     }
   }
   for (const object of objects)
@@ -110,7 +116,7 @@ function describe(
   const device = definition.vendor === 0 ? u16(2) : definition.device;
   const { capabilities, extendedCapabilities, gaps } = readCapabilities(config);
   const pin = config[0x3d] as number;
-  const hasReset = (flags & DEVICE_FLAGS.bits.RESET) !== 0;
+  const hasReset = flags !== undefined && (flags & DEVICE_FLAGS.bits.RESET) !== 0;
   const romDescription = romOf(sizes.get(ROM_REGION) ?? 0n, rom);
   return {
     vendor,
@@ -129,6 +135,8 @@ function describe(
     extendedCapabilities,
     gaps,
     specificReset: hasReset,
+    // What its capabilities offer an administrator may have taken away (reset_method).
+    noReset: flags !== undefined && !hasReset,
     virtualFunction,
   };
 }

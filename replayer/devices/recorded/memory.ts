@@ -9,6 +9,10 @@ import { littleEndian } from './accesses.js';
 
 interface RecordedMap extends DmaWindow {
   readonly space: DmaSpace;
+  /** What it held in the recording, by page; zeroes where there is none. */
+  readonly pages: Map<number, Uint8Array>;
+  /** Pages in which the driver keeps pointers: a heap, with all that a program has there. */
+  readonly own: Set<number>;
 }
 
 export interface LivePiece {
@@ -21,15 +25,89 @@ export interface LivePiece {
 /** Mappings of a recording that are live at once; a driver of the kernel's limit has 65535 in each container. */
 const MAPS_MOST = 1 << 18;
 const LOW = 0xffff_ffffn;
+const PAGE = 4096;
+/** 256 MiB: a process has a quarter of it compared at most. */
+const PAGES_MOST = 1 << 16;
+/** Addresses of a process on x86-64, but for those of a program that is linked to a fixed place. */
+const POINTERS_FROM = 0x5500_0000_0000n;
+const POINTERS_TO = 0x8000_0000_0000n;
+
+/** A place in the process's own memory: another one in each run. */
+function isPointer(value: bigint): boolean {
+  return value >= POINTERS_FROM && value < POINTERS_TO;
+}
+
+function eachPage(
+  map: DmaWindow,
+  iova: bigint,
+  length: number,
+  visit: (page: number, inPage: number, from: number, length: number) => void,
+): void {
+  const start = Number(iova - map.iova);
+  for (let from = 0; from < length; ) {
+    const at = start + from;
+    const inPage = at % PAGE;
+    const count = Math.min(PAGE - inPage, length - from);
+    visit((at - inPage) / PAGE, inPage, from, count);
+    from += count;
+  }
+}
 
 export class RecordedMemory {
   #maps: RecordedMap[] = [];
   /** What each was found to be. */
   readonly #found = new Map<RecordedMap, DmaWindow>();
   #windows: readonly DmaWindow[] = [];
+  #pages = 0;
 
   map(space: DmaSpace, iova: bigint, size: bigint): void {
-    if (this.#maps.length < MAPS_MOST) this.#maps.push({ space, iova, size });
+    if (this.#maps.length < MAPS_MOST)
+      this.#maps.push({ space, iova, size, pages: new Map(), own: new Set() });
+  }
+
+  /** The recorded memory holds this now; what it held before. Undefined where nothing was mapped. */
+  remember(space: DmaSpace | undefined, iova: bigint, bytes: Uint8Array): Uint8Array | undefined {
+    const before = this.recall(space, iova, bytes.length);
+    const map = this.#at(space, iova);
+    if (before === undefined || map === undefined) return undefined;
+    eachPage(map, iova, bytes.length, (page, inPage, from, length) => {
+      let held = map.pages.get(page);
+      if (held === undefined) {
+        if (this.#pages === PAGES_MOST) return;
+        this.#pages++;
+        held = new Uint8Array(PAGE);
+        map.pages.set(page, held);
+      }
+      held.set(bytes.subarray(from, from + length), inPage);
+    });
+    return before;
+  }
+
+  /** The driver wrote this there: where a pointer is among it, the page is its own. */
+  ownPointers(space: DmaSpace | undefined, iova: bigint, bytes: Uint8Array): void {
+    const map = this.#at(space, iova);
+    if (map === undefined || map.own.size === PAGES_MOST) return;
+    for (let at = 0; at + 8 <= bytes.length; at += 8)
+      if (isPointer(littleEndian(bytes.subarray(at, at + 8))))
+        map.own.add(Math.floor(Number(iova - map.iova + BigInt(at)) / PAGE));
+  }
+
+  /** Whether it lies in such a page. */
+  isOwn(space: DmaSpace | undefined, iova: bigint): boolean {
+    const map = this.#at(space, iova);
+    return map?.own.has(Math.floor(Number(iova - map.iova) / PAGE)) === true;
+  }
+
+  /** What the recorded memory holds there; undefined where nothing was mapped, all the way. */
+  recall(space: DmaSpace | undefined, iova: bigint, length: number): Uint8Array | undefined {
+    const map = this.#at(space, iova);
+    if (map === undefined || iova + BigInt(length) > map.iova + map.size) return undefined;
+    const bytes = new Uint8Array(length);
+    eachPage(map, iova, length, (page, inPage, from, count) => {
+      const held = map.pages.get(page);
+      if (held !== undefined) bytes.set(held.subarray(inPage, inPage + count), from);
+    });
+    return bytes;
   }
 
   unmap(space: DmaSpace, iova: bigint, size: bigint): void {
@@ -37,7 +115,10 @@ export class RecordedMemory {
       (map) => map.space === space && map.iova >= iova && map.iova + map.size <= iova + size,
     );
     if (gone.length === 0) return;
-    for (const map of gone) this.#found.delete(map);
+    for (const map of gone) {
+      this.#found.delete(map);
+      this.#pages -= map.pages.size;
+    }
     this.#maps = this.#maps.filter((map) => !gone.includes(map));
   }
 
@@ -86,6 +167,18 @@ export class RecordedMemory {
       const [a, b] = [recorded.subarray(at, at + 8), seen.subarray(at, at + 8)];
       if (Buffer.compare(a, b) === 0) continue;
       if (a.length < 8 || !this.sameNumber(littleEndian(a), littleEndian(b), 8)) return false;
+    }
+    return true;
+  }
+
+  /** The same for memory that was compared, where pointers of the driver's own may stand. */
+  sameContents(recorded: Uint8Array, seen: Uint8Array): boolean {
+    if (Buffer.compare(recorded, seen) === 0) return true;
+    for (let at = 0; at < recorded.length; at += 8) {
+      const [a, b] = [recorded.subarray(at, at + 8), seen.subarray(at, at + 8)];
+      if (Buffer.compare(a, b) === 0) continue;
+      const [before, now] = [littleEndian(a), littleEndian(b)];
+      if (!(isPointer(before) && isPointer(now)) && !this.sameNumber(before, now, a.length)) return false;
     }
     return true;
   }

@@ -6,8 +6,9 @@
  */
 import type { DriverWatch, Host, IrqRequest, Width } from '../device.js';
 import { littleEndian } from './accesses.js';
+import { ComparedMemory, type Fill, isFill } from './compared.js';
 import type { Departure, DepartureKind, DriverSite } from './departure.js';
-import { RecordedMemory } from './memory.js';
+import { type LivePiece, RecordedMemory } from './memory.js';
 import type {
   ConfigStep,
   DmaStep,
@@ -37,6 +38,10 @@ const PATIENCE_MS = 1000;
 const RETRY_MS = 2;
 /** After so long without a word of the driver's, an interrupt that a write of the driver's came before is not held back. */
 const IDLE_MS = 50;
+/** Of VFIO_DEVICE_SET_IRQS. */
+const IRQ_DATA_EVENTFD = 4;
+const IRQ_ACTION_TRIGGER = 32;
+const VECTORS_MOST = 2048;
 
 export interface PlayerOptions {
   readonly bdf: string;
@@ -101,6 +106,11 @@ export class Player implements DriverWatch {
   readonly #stall: StallWatch;
   /** When the last step was made that the driver had a part in, in the recording's time, ns. */
   #lastTime = 0;
+  readonly #compared = new ComparedMemory(this.#memory, () => this.#host);
+  /** Of a recording on hardware: interrupts are known by the driver's wake-ups only. */
+  #isCompared = false;
+  /** What the driver has asked interrupts for. */
+  #routed: { readonly index: number; readonly vectors: readonly number[] } | undefined;
 
   constructor(options: PlayerOptions) {
     this.#options = options;
@@ -293,6 +303,7 @@ export class Player implements DriverWatch {
   #pass(gate: Gate): void {
     this.writes++;
     this.#lastTime = gate.time;
+    if (gate.what === 'irqs') this.#route(gate.request);
     this.#leave(gate);
   }
 
@@ -305,7 +316,9 @@ export class Player implements DriverWatch {
       .filter((step) => isAnswer(step) && step.thread === gate.thread);
     for (const step of passed) this.#remember(step as Answer);
     if (passed.length > 0) this.#ahead = this.#ahead.filter((step) => !passed.includes(step));
+    const awaited = this.#checkFills(gate);
     this.#drop(gate);
+    if (awaited.length > 0) this.#ahead.unshift(...awaited);
     // After the access has been answered: a doorbell does not wait for its command.
     this.#host?.defer(() => this.#play());
   }
@@ -325,6 +338,17 @@ export class Player implements DriverWatch {
     if (this.#stopped) return;
     if (next === undefined) this.#options.exhausted();
     else this.#leave(next);
+  }
+
+  /** What its thread had written for the device by then. Answers what is not there yet. */
+  #checkFills(gate: Gate): readonly DmaStep[] {
+    const fills = this.#ahead
+      .slice(0, this.#ahead.indexOf(gate))
+      .filter((step): step is Fill => isFill(step) && step.thread === gate.thread);
+    if (fills.length === 0) return [];
+    for (const fill of fills) this.#compared.reach(fill);
+    this.#ahead = this.#ahead.filter((step) => !(isFill(step) && fills.includes(step)));
+    return fills.flatMap((fill) => this.#compared.unsettled(fill) ?? []);
   }
 
   #drop(gate: Gate): void {
@@ -355,7 +379,8 @@ export class Player implements DriverWatch {
         this.#announceWhenIdle();
         return;
       }
-      if (isAnswer(step)) {
+      if (isFill(step)) this.#compared.reach(step);
+      if (isAnswer(step) || isFill(step)) {
         i++;
         continue;
       }
@@ -371,6 +396,10 @@ export class Player implements DriverWatch {
    */
   #announceWhenIdle(): void {
     clearTimeout(this.#idle);
+    if (this.#isCompared) {
+      this.#idle = setTimeout(() => this.#whenIdle(), IDLE_MS);
+      return;
+    }
     if (!this.#unannounced) return;
     const next = this.#ahead.find(({ what }) => what === 'dma' || what === 'interrupt');
     if (next?.what !== 'interrupt') return;
@@ -382,6 +411,30 @@ export class Player implements DriverWatch {
       this.#interrupt(next);
       this.#play();
     }, IDLE_MS);
+  }
+
+  /**
+   * The same where memory was compared: what was taken for the driver's may be what it waits for, and an interrupt that the
+   * recorded driver had no need of is in no recording.
+   */
+  #whenIdle(): void {
+    if (this.#stopped) return;
+    const fills = this.#ahead.slice(0, this.#ahead.findIndex(isGate)).filter(isFill);
+    const given = fills.filter((fill) => this.#compared.giveUntouched(fill));
+    if (given.length > 0) {
+      this.#ahead = this.#ahead.filter((step) => !(isFill(step) && given.includes(step)));
+      this.#unannounced = true;
+    }
+    if (!this.#unannounced || this.#routed === undefined || this.#routed.index === INTX) return;
+    this.#unannounced = false;
+    for (const vector of this.#routed.vectors) this.#host?.message(vector);
+    this.interrupts++;
+  }
+
+  #route({ index, start, count, flags }: IrqRequest): void {
+    if ((flags & IRQ_ACTION_TRIGGER) === 0) return;
+    const length = (flags & IRQ_DATA_EVENTFD) === 0 ? 0 : Math.min(count, VECTORS_MOST);
+    this.#routed = { index, vectors: Array.from({ length }, (_, i) => start + i) };
   }
 
   /** False: it is to be tried again. */
@@ -415,15 +468,29 @@ export class Player implements DriverWatch {
   #dma(step: DmaStep): boolean {
     const host = this.#host;
     if (host === undefined) return true;
-    this.#memory.look(host.windows);
-    const pieces = this.#memory.locate(step.space, step.iova, step.bytes.length);
-    if (typeof pieces === 'string') {
-      this.#depart('unmapped', step, pieces);
+    this.#isCompared ||= step.how !== 'seen';
+    if (step.op === 'held') {
+      this.#compared.reach(step);
       return true;
     }
-    if (!step.write) return this.#compare(host, step, pieces);
-    for (const { iova, from, length } of pieces) {
+    this.#memory.look(host.windows);
+    const parts =
+      step.op === 'write' && step.how !== 'seen'
+        ? this.#compared.written(step)
+        : [{ from: 0, length: step.bytes.length }];
+    for (const { from, length } of parts) {
+      const pieces = this.#memory.locate(step.space, step.iova + BigInt(from), length);
       const bytes = step.bytes.subarray(from, from + length);
+      if (typeof pieces === 'string') this.#depart('unmapped', step, pieces);
+      else if (step.op !== 'write') return this.#compare(host, step, pieces);
+      else this.#write(host, step, bytes, pieces);
+    }
+    return true;
+  }
+
+  #write(host: Host, step: DmaStep, all: Uint8Array, pieces: readonly LivePiece[]): void {
+    for (const { iova, from, length } of pieces) {
+      const bytes = all.subarray(from, from + length);
       // What tells a driver that all of it is there stands last.
       const last = length % 4 === 0 && length > 4 ? length - 4 : length;
       const written =
@@ -431,21 +498,20 @@ export class Player implements DriverWatch {
         (last === length || host.dmaWrite(iova + BigInt(last), bytes.subarray(last)));
       if (!written) this.#depart('unmapped', step, `0x${iova.toString(16)} can't be written`);
     }
-    this.dmaBytes += step.bytes.length;
+    this.dmaBytes += all.length;
     this.#unannounced = true;
-    return true;
   }
 
-  #compare(
-    host: Host,
-    step: DmaStep,
-    pieces: readonly { readonly iova: bigint; readonly from: number; readonly length: number }[],
-  ): boolean {
+  #compare(host: Host, step: DmaStep, pieces: readonly LivePiece[]): boolean {
     const seen = new Uint8Array(step.bytes.length);
     const readable = pieces.every(({ iova, from, length }) =>
       host.dmaRead(iova, seen.subarray(from, from + length)),
     );
-    if (readable && this.#memory.sameBytes(step.bytes, seen)) {
+    const isSame =
+      step.how === 'seen'
+        ? this.#memory.sameBytes(step.bytes, seen)
+        : this.#memory.sameContents(step.bytes, seen);
+    if (readable && isSame) {
       this.#waiting = undefined;
       this.dmaBytes += seen.length;
       return true;

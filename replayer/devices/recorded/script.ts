@@ -44,7 +44,10 @@ export type IrqStep = At & { readonly what: 'irqs'; readonly request: IrqRequest
 export type ResetStep = At & { readonly what: 'reset' };
 export type DmaStep = At & {
   readonly what: 'dma';
-  readonly write: boolean;
+  /** Read and written by the device; filled by the driver, as was found when memory was compared; held when it was mapped. */
+  readonly op: 'read' | 'write' | 'fill' | 'held';
+  /** `seen`: each access. Else memory was compared, and `ambiguous`: the other side may have written it. */
+  readonly how: 'seen' | 'found' | 'ambiguous';
   readonly iova: bigint;
   readonly bytes: Uint8Array;
   readonly space: DmaSpace | undefined;
@@ -73,7 +76,8 @@ export type Step =
   | MapStep;
 
 const { INTX } = IRQ_INDEXES.values;
-const DMA_WRITE = 1;
+const DMA_OPS = ['read', 'write', 'fill', 'held'] as const;
+const DMA_HOWS = ['seen', 'found', 'ambiguous'] as const;
 /** Of one eventfd's counter; more in one read is nothing that a script could use. */
 const INTERRUPTS_MOST = 64;
 const NOTHING = new Uint8Array();
@@ -102,8 +106,10 @@ export function* readScript(trace: Trace, options: ScriptOptions): Generator<Ste
         continue;
       }
       const { time } = step;
-      yield* waiting.filter((one) => one.time < time);
-      waiting = waiting.filter((one) => one.time >= time);
+      const isDue = (one: Step): boolean =>
+        one.time < time || (one.time === time && one.what === 'dma' && one.how !== 'seen');
+      yield* waiting.filter(isDue);
+      waiting = waiting.filter((one) => !isDue(one));
       yield step;
     }
   }
@@ -116,6 +122,8 @@ class ScriptReader {
   readonly #options: ScriptOptions;
   readonly #exact: boolean;
   #changes: Change[] = [];
+  /** By container or iommufd: the device that was told something last. */
+  readonly #told = new Map<number, number>();
   /** By eventfd: interrupts that a wake-up has told of and no read has. */
   readonly #woken = new Map<number, number>();
 
@@ -131,10 +139,12 @@ class ScriptReader {
       case EventKind.LOAD:
       case EventKind.STORE:
       case EventKind.UPDATE:
+        if (event.kind !== EventKind.LOAD) this.#tell(event.object);
         return this.#isMine(event) ? this.#access(event) : [];
       case EventKind.READ:
       case EventKind.WRITE: {
         this.#session.apply(event);
+        if (event.kind === EventKind.WRITE) this.#tell(event.object);
         return this.#isMine(event) ? this.#transfer(event) : this.#eventfd(event);
       }
       case EventKind.WAKE:
@@ -142,7 +152,7 @@ class ScriptReader {
       case EventKind.IOCTL:
         return this.#ioctl(event);
       case EventKind.DMA:
-        return this.#isMine(event) && event.errno === 0 && !isRedacted(event) ? [this.#dma(event)] : [];
+        return event.errno === 0 && !isRedacted(event) ? this.#dma(event) : [];
       case EventKind.INTERRUPT:
         return this.#isMine(event)
           ? [
@@ -215,10 +225,26 @@ class ScriptReader {
     return pieces.filter(({ offset }) => !this.#options.isTable(region, offset));
   }
 
-  #dma(event: Event): Step {
-    const write = (event.op & 0xff) === DMA_WRITE;
-    const space = this.#spaces.of(event.object);
-    return { what: 'dma', ...at(event), write, iova: event.offset, bytes: dmaBytes(event), space };
+  #dma(event: Event): readonly Step[] {
+    const op = DMA_OPS[event.op & 0xff];
+    const how = DMA_HOWS[(event.op >>> 8) & 0xff];
+    if (op === undefined || how === undefined) return [];
+    const step = { what: 'dma', ...at(event), op, how, iova: event.offset, bytes: dmaBytes(event) } as const;
+    if (how === 'seen') return this.#isMine(event) ? [{ ...step, space: this.#spaces.of(event.object) }] : [];
+    // Memory that was compared is of a space, not of a device: of its devices, that acted which was told something last.
+    const told = this.#told.get(event.object);
+    if (told !== undefined && !this.#options.objects.has(told)) return [];
+    for (const device of this.#options.objects) {
+      const space = this.#spaces.of(device);
+      if (space?.object === event.object) return [{ ...step, space }];
+    }
+    return [];
+  }
+
+  /** A device is told something: what happens in the memory of its space is taken for its doing. */
+  #tell(device: number): void {
+    const space = this.#spaces.of(device);
+    if (space !== undefined) this.#told.set(space.object, device);
   }
 
   #ioctl(event: Event): readonly Step[] {

@@ -20,6 +20,7 @@ export function resetMethods(pci: PciDevice, bus: PciBus): readonly ResetMethod[
   const methods: ResetMethod[] = [];
   const { expressCap, pmCap } = pci;
   const af = pci.fn.capability(AF);
+  if (pci.fn.pci.noReset === true) return [];
   if (pci.fn.pci.specificReset === true) methods.push('device_specific');
   if (expressCap !== undefined && (pci.read(expressCap + 4, 4) & DEVCAP_FLR) !== 0) methods.push('flr');
   if (af !== undefined && (pci.read(af + 3, 1) & 3) === 3) methods.push('af_flr');

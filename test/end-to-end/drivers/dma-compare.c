@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A driver and its device around DMA-mapped memory: `dma-compare SUBJECT`. The device is a child process that reaches the
+ * same memory by a mapping of its own, so that what it writes doesn't go by the driver's page table, as a real one's does
+ * not. Register 0 of the BAR is the doorbell: which step the device is to make; register 4 is how many it has made.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/vfio.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "standin-device.h"
+
+#define CHECK(condition)                                                                                               \
+	do {                                                                                                           \
+		if (!(condition)) {                                                                                    \
+			fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno);              \
+			_exit(99);                                                                                     \
+		}                                                                                                      \
+	} while (0)
+
+#define PAGE 4096
+#define PAGES 8
+#define IOVA 0x100000
+
+static volatile uint8_t *memory, *device_memory; /* the driver's, and the device's way to it */
+static volatile uint32_t *bar, *device_bar;
+static int container, device, interrupt;
+
+static volatile uint64_t *word(volatile uint8_t *base, unsigned int page, unsigned int number)
+{
+	return (volatile uint64_t *)(base + page * PAGE) + number;
+}
+
+/* --- the device ----------------------------------------------------------------------------------------------------- */
+
+enum { COMMAND = 0, COMPLETION = 1, DATA = 2, SHARED = 3, HELD = 4 };
+
+static long unseen_write(int fd, const void *bytes, long count)
+{
+	long result;
+
+	__asm__ volatile("syscall" : "=a"(result) : "a"(1L), "D"((long)fd), "S"(bytes), "d"(count) : "rcx", "r11", "memory");
+	return result;
+}
+
+static void device_step(uint32_t step)
+{
+	uint64_t one = 1;
+
+	usleep(20000); /* the driver is asleep, or spins */
+	switch (step & 0xff) {
+	case 1: /* data, then the completion */
+		memset((void *)(device_memory + DATA * PAGE + 512), 0x5a, 1024);
+		*word(device_memory, COMPLETION, 2) = 0x1111;
+		*word(device_memory, COMPLETION, 3) = 0x8000000000000001;
+		break;
+	case 2: /* into the page that the driver writes, too */
+		*word(device_memory, SHARED, 100) = 0xdddd;
+		*word(device_memory, COMPLETION, 4) = 0x2222;
+		break;
+	case 3: /* the same words again */
+		*word(device_memory, COMPLETION, 4) = 0x3333;
+		break;
+	default:
+		break;
+	}
+	if (step & 0x100)
+		CHECK(unseen_write(interrupt, &one, sizeof(one)) == sizeof(one));
+	device_bar[1] = step;
+}
+
+/* By an instruction of its own: the recorder is not to see the device. */
+static void *unseen_mmap(int fd, size_t length)
+{
+	register long flags __asm__("r10") = MAP_SHARED;
+	register long file __asm__("r8") = fd;
+	register long offset __asm__("r9") = 0;
+	long result;
+
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"(9L), "D"(0L), "S"(length), "d"((long)(PROT_READ | PROT_WRITE)), "r"(flags), "r"(file), "r"(offset)
+			 : "rcx", "r11", "memory");
+	CHECK(result > 0);
+	return (void *)result;
+}
+
+static void run_device(void)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (uint32_t done = 0;;) {
+		uint32_t step = device_bar[0];
+
+		if (step == 0xffffffff)
+			_exit(0);
+		if (step != done) {
+			done = step;
+			device_step(step);
+		}
+		usleep(100);
+	}
+}
+
+/* --- the driver ----------------------------------------------------------------------------------------------------- */
+
+static void map_memory(volatile void *at, uint64_t iova, uint64_t size, uint32_t flags)
+{
+	struct vfio_iommu_type1_dma_map map = { .argsz = sizeof(map), .flags = flags, .vaddr = (uint64_t)at, .iova = iova,
+						.size = size };
+
+	CHECK(ioctl(container, VFIO_IOMMU_MAP_DMA, &map) == 0);
+}
+
+static void unmap_memory(uint64_t iova, uint64_t size)
+{
+	struct vfio_iommu_type1_dma_unmap unmap = { .argsz = sizeof(unmap), .iova = iova, .size = size };
+
+	CHECK(ioctl(container, VFIO_IOMMU_UNMAP_DMA, &unmap) == 0);
+}
+
+static void route_interrupt(void)
+{
+	char room[sizeof(struct vfio_irq_set) + sizeof(int)];
+	struct vfio_irq_set *set = (struct vfio_irq_set *)room;
+
+	*set = (struct vfio_irq_set){ .argsz = sizeof(room), .flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+				      .index = VFIO_PCI_MSIX_IRQ_INDEX, .count = 1 };
+	memcpy(set->data, &interrupt, sizeof(int));
+	CHECK(ioctl(device, VFIO_DEVICE_SET_IRQS, set) == 0);
+}
+
+__attribute__((noinline)) static void ring(uint32_t step)
+{
+	bar[0] = step;
+}
+
+static void sleep_in_read(void)
+{
+	uint64_t count;
+
+	CHECK(read(interrupt, &count, sizeof(count)) == sizeof(count));
+}
+
+static void sleep_in_poll(void)
+{
+	struct pollfd fd = { .fd = interrupt, .events = POLLIN };
+	uint64_t count;
+
+	CHECK(poll(&fd, 1, 20000) == 1);
+	CHECK(read(interrupt, &count, sizeof(count)) == sizeof(count));
+}
+
+static void command(unsigned int number)
+{
+	*word(memory, COMMAND, number * 8) = 0xc0 + number;
+	*word(memory, COMMAND, number * 8 + 3) = IOVA + DATA * PAGE;
+}
+
+static void wait_for_step(uint32_t step)
+{
+	while (bar[1] != step)
+		usleep(1000);
+}
+
+/* A device that is waited for asleep: what changes meanwhile is its own. */
+static void asleep(void (*sleep)(void))
+{
+	command(0);
+	ring(0x101);
+	sleep();
+	CHECK(*word(memory, COMPLETION, 2) == 0x1111);
+	*word(memory, SHARED, 0) = 0xcccc;
+	command(1);
+	ring(0x102);
+	sleep();
+	CHECK(*word(memory, SHARED, 100) == 0xdddd);
+	ring(0x103);
+	sleep();
+}
+
+/* A driver that finds its completion by itself. */
+static void polled(void)
+{
+	command(0);
+	ring(0x1);
+	while (*word(memory, COMPLETION, 3) == 0)
+		;
+	*word(memory, SHARED, 0) = 0xcccc;
+	command(1);
+	ring(0x2);
+	while (*word(memory, COMPLETION, 4) != 0x2222)
+		;
+	*word(memory, SHARED, 1) = 0xcccc;
+	ring(0x3);
+	while (*word(memory, COMPLETION, 4) != 0x3333)
+		;
+}
+
+static volatile int stop;
+
+static void *busy(void *unused)
+{
+	while (!stop)
+		(*word(memory, HELD, 8))++;
+	return unused;
+}
+
+static void beside_a_thread(void)
+{
+	pthread_t thread;
+
+	CHECK(pthread_create(&thread, NULL, busy, NULL) == 0);
+	asleep(sleep_in_read);
+	stop = 1;
+	pthread_join(thread, NULL);
+}
+
+/* A thread that is there, and sleeps all the time. */
+static volatile long idle_tid;
+
+static void *idle(void *unused)
+{
+	idle_tid = syscall(SYS_gettid);
+	while (!stop)
+		pause();
+	return unused;
+}
+
+static bool is_asleep(long tid)
+{
+	char path[64], text[256] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%ld/stat", tid);
+	fd = open(path, O_RDONLY);
+	CHECK(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
+	close(fd);
+	return strstr(text, ") S ") != NULL;
+}
+
+static void woken(int signal)
+{
+	(void)signal;
+}
+
+static void beside_a_sleeper(void)
+{
+	pthread_t thread;
+
+	signal(SIGUSR1, woken);
+	CHECK(pthread_create(&thread, NULL, idle, NULL) == 0);
+	while (!idle_tid || !is_asleep(idle_tid))
+		usleep(1000);
+	asleep(sleep_in_read);
+	stop = 1;
+	pthread_kill(thread, SIGUSR1);
+	pthread_join(thread, NULL);
+}
+
+/* Memory that the driver takes away while the device may still write to it. */
+static void gone(void)
+{
+	volatile uint8_t *more = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(more != MAP_FAILED);
+	map_memory(more, IOVA + 0x100000, 4 * PAGE, 3);
+	more[0] = 1;
+	CHECK(munmap((void *)more, 4 * PAGE) == 0);
+	asleep(sleep_in_read);
+	/* As libraries do that have their own system calls: nobody sees it. */
+	more = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	map_memory(more, IOVA + 0x200000, 4 * PAGE, 3);
+	more[0] = 1;
+	{
+		long result = 11; /* munmap */
+
+		__asm__ volatile("syscall" : "+a"(result) : "D"(more), "S"(4L * PAGE) : "rcx", "r11", "memory");
+		CHECK(result == 0);
+	}
+	ring(0x4);
+	wait_for_step(0x4);
+}
+
+static void large(void)
+{
+	const size_t size = 64 << 20;
+	volatile uint8_t *more = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(more != MAP_FAILED);
+	map_memory(more, IOVA + 0x10000000, size, 3);
+	asleep(sleep_in_read);
+}
+
+/* A child has the descriptors and a copy of memory, and none of the mappings. */
+static void with_a_child(void)
+{
+	pid_t child;
+	int status;
+
+	command(0);
+	child = fork();
+	CHECK(child >= 0);
+	if (child == 0) {
+		*word(memory, HELD, 16) = 0xc41d;
+		bar[2] = 1;
+		_exit(0);
+	}
+	CHECK(waitpid(child, &status, 0) == child && status == 0);
+	asleep(sleep_in_read);
+}
+
+/* A handler that comes while memory is compared rings as well. */
+static void ring_on_signal(int signal)
+{
+	(void)signal;
+	bar[3] = bar[3] + 1;
+}
+
+static void under_signals(void)
+{
+	struct itimerval_like {
+		struct timeval interval, value;
+	} every = { { 0, 500 }, { 0, 500 } };
+	struct itimerval_like never = { { 0, 0 }, { 0, 0 } };
+
+	signal(SIGALRM, ring_on_signal);
+	CHECK(syscall(38 /* setitimer */, 0, &every, NULL) == 0);
+	for (uint32_t i = 0; i < 200; i++) {
+		*word(memory, HELD, 20) = i;
+		bar[2] = i;
+	}
+	CHECK(syscall(38, 0, &never, NULL) == 0);
+}
+
+/* Only read by the device, and mapped by writes through the descriptor. */
+static void read_only(void)
+{
+	uint32_t step = 0x101;
+
+	unmap_memory(IOVA, PAGES * PAGE);
+	map_memory(memory, IOVA, PAGES * PAGE, VFIO_DMA_MAP_FLAG_READ);
+	ring(0);
+	command(0);
+	CHECK(pwrite(device, &step, sizeof(step), 0) == sizeof(step));
+	sleep_in_read();
+	command(1);
+	ring(0x104);
+	sleep_in_read();
+}
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} subjects[] = {
+	{ "polled", polled },   { "thread", beside_a_thread }, { "sleeper", beside_a_sleeper }, { "gone", gone },
+	{ "large", large },     { "child", with_a_child },     { "signals", under_signals },    { "read-only", read_only },
+};
+
+int main(int argc, char **argv)
+{
+	const char *subject = argc > 1 ? argv[1] : "";
+	int shared = memfd_create("memory", 0);
+	pid_t child;
+
+	CHECK(shared >= 0 && ftruncate(shared, PAGES * PAGE) == 0);
+	interrupt = eventfd(0, 0);
+	device = standin_device(1 << 20);
+	CHECK(interrupt >= 0 && device >= 0);
+	child = fork();
+	CHECK(child >= 0);
+	if (child == 0) {
+		device_bar = unseen_mmap(device, PAGE);
+		device_memory = unseen_mmap(shared, PAGES * PAGE);
+		run_device();
+	}
+	container = memfd_create("vfiotape-standin-container", 0);
+	memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, shared, 0);
+	bar = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, device, 0);
+	CHECK(container >= 0 && memory != MAP_FAILED && bar != MAP_FAILED);
+	route_interrupt();
+	*word(memory, HELD, 5) = 0x4e1d;
+	map_memory(memory, IOVA, PAGES * PAGE, 3);
+	if (!strcmp(subject, "read"))
+		asleep(sleep_in_read);
+	else if (!strcmp(subject, "poll"))
+		asleep(sleep_in_poll);
+	else
+		for (unsigned int i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++)
+			if (!strcmp(subject, subjects[i].name))
+				subjects[i].run();
+	unmap_memory(IOVA, PAGES * PAGE);
+	bar[0] = 0xffffffff;
+	waitpid(child, NULL, 0);
+	puts("done");
+	return 0;
+}
