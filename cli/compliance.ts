@@ -16,6 +16,8 @@ import type { ComplianceReport, TraceReport } from '../analyzer/reports/model.js
 import { parseWaivers, type Waivers } from '../analyzer/reports/waivers.js';
 import { onAllCores } from '../analyzer/workers.js';
 import { takeOverview } from '../session/overview/overview.js';
+import type { Story } from '../session/story/story.js';
+import type { StoryWatch } from '../session/story/watch.js';
 import type { Trace } from '../traces/reader.js';
 import { reportDamages, withTrace, withWholeTrace } from './input.js';
 import { describeLosses } from './losses.js';
@@ -54,15 +56,23 @@ export interface ComplianceArguments {
   readonly symbols: string[] | undefined;
 }
 
-/** One trace's report, in this thread or another. `look`: at the trace while it is open, when its report is there. */
-export async function reportOn(
-  { path, ...asked }: ComplianceTask,
-  look: (trace: Trace) => void = () => undefined,
-): Promise<TraceReport> {
+/** Who shows more of a trace than its report. */
+export interface Look {
+  /** In the pass of the rules. */
+  readonly alongside: (story: Story) => readonly StoryWatch[];
+  /** While the trace is open, when its report is there. */
+  readonly afterwards: (trace: Trace) => void;
+}
+
+/** One trace's report, in this thread or another. */
+export async function reportOn({ path, ...asked }: ComplianceTask, look?: Look): Promise<TraceReport> {
   const { profile, symbols } = asked;
   const { waivers, baseline, limits } = await readForgiven(asked);
   return withWholeTrace(path, async (trace) => {
-    const judged = check(trace, profile === undefined ? {} : { profile });
+    const judged = check(trace, {
+      ...(profile !== undefined && { profile }),
+      ...(look !== undefined && { alongside: look.alongside }),
+    });
     const verdicts =
       limits === undefined
         ? judged.verdicts
@@ -71,7 +81,7 @@ export async function reportOn(
     const report = await withCallSites(trace, symbols, async (callSites) =>
       reportTrace(trace, overview, { ...judged, verdicts }, { waivers, baseline }, callSites),
     );
-    look(trace);
+    look?.afterwards(trace);
     reportDamages(trace);
     return report;
   });
@@ -81,7 +91,7 @@ export async function reportOn(
 export async function judge(
   traces: readonly string[],
   asked: ComplianceArguments,
-  look?: (trace: Trace) => void,
+  look?: Look,
 ): Promise<ComplianceReport> {
   if (traces.filter((path) => path === '-').length > 1)
     throw new UserError('standard input can be read once only; give - once');
@@ -99,7 +109,7 @@ export async function judge(
 
 async function inTurn(
   tasks: readonly ComplianceTask[],
-  look: ((trace: Trace) => void) | undefined,
+  look: Look | undefined,
 ): Promise<readonly TraceReport[]> {
   const reports: TraceReport[] = [];
   for (const task of tasks) reports.push(await reportOn(task, look));

@@ -6,7 +6,8 @@ import type { Chart, ReportSection } from '../analyzer/charts/chart.js';
 import { WIDTHS } from '../analyzer/charts/frame/canvas.js';
 import { pngRenderer } from '../analyzer/charts/frame/png.js';
 import { renderSvg } from '../analyzer/charts/frame/svg.js';
-import { SECTIONS } from '../analyzer/charts/sections.js';
+import { performanceSection } from '../analyzer/charts/performance/section.js';
+import { SessionCharts } from '../analyzer/charts/session.js';
 import { renderHtml } from '../analyzer/reports/formats/html.js';
 import { sectionOf } from '../analyzer/reports/html/section.js';
 import { COMPLIANCE_OPTIONS, judge, refuseOverwriting } from './compliance.js';
@@ -33,8 +34,15 @@ export const verb = defineVerb({
       throw new UserError('report: HTML is nothing for a terminal; give -o report.html');
     refuseOverwriting(output, [...operands, compliance.waivers, compliance.baseline]);
     let sections: readonly ReportSection[] = [];
-    const report = await judge(operands, compliance, (trace) => {
-      sections = SECTIONS.flatMap((make) => make(trace));
+    let session: SessionCharts | undefined;
+    const report = await judge(operands, compliance, {
+      alongside(story) {
+        session = new SessionCharts(story);
+        return session.watches;
+      },
+      afterwards(trace) {
+        sections = [...(session?.sections() ?? []), ...performanceSection(trace)];
+      },
     });
     const text = renderHtml(report, [sections.map(sectionOf)]);
     if (output === undefined) await print(text);

@@ -23,6 +23,8 @@ export interface CheckOptions {
   readonly profile?: Profile;
   /** All by default. */
   readonly rules?: readonly Rule[];
+  /** Others who follow the session in the same pass. */
+  readonly alongside?: (story: Story) => readonly StoryWatch[];
 }
 
 /** So many different findings of one rule are told apart. */
@@ -43,7 +45,7 @@ export function check(trace: Trace, options: CheckOptions = {}): CheckResult {
       },
     },
   };
-  followAll(story, [noticesLosses, ...watches]);
+  followAll(story, [noticesLosses, ...watches, ...(options.alongside?.(story) ?? [])]);
   const doubts = missingInputs(trace, story, lost);
   return {
     profile,

@@ -36,7 +36,7 @@ export interface ConfigStep extends SeenConfig {
   readonly device: DeviceLife;
   /** Bytes asked for. */
   readonly length: number;
-  /** What these bytes were known to hold before; undefined where that was not known. */
+  /** What the bytes that are written were known to hold before; undefined where that was not known. */
   readonly held: readonly (number | undefined)[];
 }
 

@@ -371,7 +371,9 @@ export class Story {
     const base = { event, process, ok: event.errno === 0, device, offset, length: event.op };
     if (place.index === CONFIG_REGION) {
       const { config } = device.state;
-      const held = Array.from({ length: Math.min(bytes.length, 4096) }, (_, i) => config.read(offset + i, 1));
+      const held: (number | undefined)[] = [];
+      if (!reading)
+        for (let i = 0; i < Math.min(bytes.length, 4096); i++) held.push(config.read(offset + i, 1));
       if (reading) this.session.apply(event);
       const step: ConfigStep = { type: reading ? 'config-read' : 'config-write', ...base, bytes, held };
       device.applyConfig(step);

@@ -2,11 +2,12 @@
 /** What happened when, counted in bins of time, in one pass: for the charts over time. */
 
 import { isAccess } from '../../../session/groups/event-name.js';
-import { routeName } from '../../../session/interrupts.js';
+import { type InterruptRoute, routeName } from '../../../session/interrupts.js';
 import { EventKind } from '../../../traces/model.js';
 import type { Trace } from '../../../traces/reader.js';
-import { type FlowRole, FlowTracker } from '../../exports/flows.js';
+import { type FlowRole, FlowTracker, type Queue } from '../../exports/flows.js';
 import { type GroupText, Walk } from '../../exports/walk.js';
+import { Histogram } from '../../performance/histogram.js';
 import { threadName } from '../../performance/statistics.js';
 
 export const BINS = 120;
@@ -77,6 +78,7 @@ interface Made {
   readonly text: GroupText;
   readonly flow: FlowRole | undefined;
   readonly counted: readonly Series[];
+  readonly latency: Histogram;
   readonly doubtful: boolean;
 }
 
@@ -92,9 +94,11 @@ export class Activity {
   /** Events whose timing is mostly the recorder's: accesses that were not patched, and losses. */
   readonly doubtful = new Float64Array(BINS);
   readonly points: Point[] = [];
+  /** By operation: what the calls took, ns. */
+  readonly latencies = new Map<string, Histogram>();
   pairs = 0;
   readonly #width: number;
-  readonly #waiting = new Map<number, { readonly time: number; readonly queue: string }>();
+  readonly #waiting = new Map<number, number>();
 
   constructor(trace: Trace) {
     let first = Number.POSITIVE_INFINITY;
@@ -112,20 +116,35 @@ export class Activity {
   #run(trace: Trace): void {
     const walk = new Walk(trace);
     const label = (device: number): string => walk.session.names.name(device);
+    const queues = new Map<Queue, { readonly name: string; readonly series: Series | undefined }>();
+    const named = (queue: Queue) => {
+      let held = queues.get(queue);
+      if (held === undefined) {
+        const name = `${label(queue.device)} ${queue.name}`;
+        held = { name, series: this.queues.of(name) };
+        queues.set(queue, held);
+      }
+      return held;
+    };
+    const vectors = new Map<InterruptRoute, Series | undefined>();
+    const vector = (route: InterruptRoute) => {
+      if (!vectors.has(route))
+        vectors.set(route, this.vectors.of(`${label(route.device)} ${routeName(route)}`));
+      return vectors.get(route);
+    };
     // The interrupt comes first, then the doorbell that it answers, with the same number.
     const flows = new FlowTracker({
       queue: ({ queue, what, time, flow }) => {
-        const name = `${label(queue.device)} ${queue.name}`;
-        if (what === 'doorbell') this.#count(this.queues.of(name), this.#bin(time));
+        const { name, series } = named(queue);
+        if (what === 'doorbell') this.#count(series, this.#bin(time));
         const woken = flow === 0 ? undefined : this.#waiting.get(flow);
         if (woken === undefined) return;
         this.#waiting.delete(flow);
-        this.#point({ time, latency: woken.time - time, queue: name });
+        this.#point({ time, latency: woken - time, queue: name });
       },
       interrupt: ({ route, time, flow }) => {
-        const name = `${label(route.device)} ${routeName(route)}`;
-        this.#count(this.vectors.of(name), this.#bin(time));
-        if (flow !== 0) this.#waiting.set(flow, { time, queue: name });
+        this.#count(vector(route), this.#bin(time));
+        if (flow !== 0) this.#waiting.set(flow, time);
       },
     });
     const rows = walk.run<Made>(
@@ -138,10 +157,11 @@ export class Activity {
           access ? this.registers.of(`${text.object} ${place}`) : undefined,
         ].filter((series) => series !== undefined);
         const doubtful = (access && text.name.tier > PATCHED) || text.name.kind === EventKind.LOST;
-        return { text, flow: flows.role(text), counted, doubtful };
+        return { text, flow: flows.role(text), counted, latency: this.#latency(text.operation), doubtful };
       },
-      ({ text, flow, counted, doubtful }) => {
+      ({ text, flow, counted, latency, doubtful }) => {
         const bin = this.#bin(walk.time + walk.duration);
+        if (walk.duration > 0) latency.add(walk.duration);
         for (let n = 0; n < counted.length; n++) this.#count(counted[n], bin);
         if (doubtful) this.doubtful[bin] = (this.doubtful[bin] as number) + 1;
         if (flow !== undefined) flows.event(flow, text, walk.time + walk.duration);
@@ -149,6 +169,15 @@ export class Activity {
     );
     for (const _events of rows);
     flows.end();
+  }
+
+  #latency(operation: string): Histogram {
+    let latency = this.latencies.get(operation);
+    if (latency === undefined) {
+      latency = new Histogram();
+      this.latencies.set(operation, latency);
+    }
+    return latency;
   }
 
   #bin(time: number): number {

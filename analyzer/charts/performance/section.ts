@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The part of a report that shows where the time goes. */
-import { Collection } from '../../performance/collect.js';
-import { Histogram } from '../../performance/histogram.js';
 import type { Chart, SectionMaker } from '../chart.js';
 import { Activity } from './activity.js';
 import { doorbellChart } from './doorbells.js';
@@ -12,15 +10,9 @@ import { type RowGroup, rowsOverTime } from './rows-over-time.js';
 const LANES = 12;
 const REGISTERS = 24;
 
-function operationsOf({ table }: Collection): readonly Operation[] {
-  const byName = new Map<string, Histogram>();
-  for (const { name, latency } of table.cells) {
-    if (latency === undefined) continue;
-    const sum = byName.get(name.operation) ?? new Histogram();
-    byName.set(name.operation, sum);
-    sum.addAll(latency);
-  }
-  return [...byName]
+function operationsOf({ latencies }: Activity): readonly Operation[] {
+  return [...latencies]
+    .filter(([, { count }]) => count > 0)
     .map(([name, latency]) => ({ name, latency }))
     .sort((a, b) => b.latency.sum - a.latency.sum)
     .slice(0, OPERATIONS_SHOWN);
@@ -30,7 +22,7 @@ export const performanceSection: SectionMaker = (trace) => {
   // Bins of time need to know beforehand how long it is.
   if (trace.stream || trace.eventCount === 0) return [];
   const activity = new Activity(trace);
-  const operations = operationsOf(new Collection(trace).run());
+  const operations = operationsOf(activity);
   const group = (name: string, table: Activity['threads'], most: number): RowGroup => {
     const all = table.list();
     return { name, rows: all.slice(0, most), leftOut: Math.max(0, all.length - most) + table.leftOut };

@@ -75,6 +75,7 @@ function decodeUnmap(story: Story, { name, object, before }: IoctlStep): UnmapRe
 
 /** Many rules ask for the request of the same step, one after the other: it is decoded once. */
 let latest: { readonly step: IoctlStep; readonly request: MapRequest | undefined } | undefined;
+let latestUnmap: { readonly step: IoctlStep; readonly request: UnmapRequest | undefined } | undefined;
 
 type Handlers = Readonly<Record<string, (step: IoctlStep) => void>>;
 type Look<R> = (request: R, step: IoctlStep) => void;
@@ -96,8 +97,8 @@ export function onMap(story: Story, look: Look<MapRequest>): Handlers {
 /** Each request to unmap by IOVA. */
 export function onUnmap(story: Story, look: Look<UnmapRequest>): Handlers {
   const handler = (step: IoctlStep): void => {
-    const request = decodeUnmap(story, step);
-    if (request !== undefined) look(request, step);
+    if (latestUnmap?.step !== step) latestUnmap = { step, request: decodeUnmap(story, step) };
+    if (latestUnmap.request !== undefined) look(latestUnmap.request, step);
   };
   return { VFIO_IOMMU_UNMAP_DMA: handler, IOMMU_IOAS_UNMAP: handler };
 }
