@@ -4,6 +4,7 @@ import { escapeText } from '../abi/text.js';
 import { UserError } from '../abi/user-error.js';
 import { type Difference, type DiffResult, diffTraces } from '../analyzer/diff/diff.js';
 import { durationText } from '../session/describe/time.js';
+import type { Trace } from '../traces/reader.js';
 import { ExitStatus } from './exit-status.js';
 import { reportDamages, withWholeTrace } from './input.js';
 import { print } from './output.js';
@@ -26,6 +27,8 @@ export const verb = defineVerb({
     return await withWholeTrace(first, (a) =>
       withWholeTrace(second, async (b) => {
         const result = diffTraces(a, b);
+        const remark = otherDevice(a, b);
+        if (remark !== undefined) process.stderr.write(`vfiotape: ${escapeText(remark)}\n`);
         await print(
           json === true ? `${JSON.stringify(diffJson(result), null, 2)}\n` : diffText(a.name, b.name, result),
         );
@@ -36,6 +39,16 @@ export const verb = defineVerb({
     );
   },
 });
+
+/** A session of another device differs in everything, and that is not its driver's doing. */
+function otherDevice(a: Trace, b: Trace): string | undefined {
+  const [one, other] = [a, b].map(({ definitions }) => [...definitions.devices.values()][0]);
+  if (one === undefined || other === undefined || one.vendor === 0 || other.vendor === 0) return undefined;
+  if (one.vendor === other.vendor && one.device === other.device) return undefined;
+  const ids = ({ vendor, device }: typeof one): string =>
+    [vendor, device].map((id) => id.toString(16).padStart(4, '0')).join(':');
+  return `they are sessions of two kinds of device, ${ids(one)} and ${ids(other)}`;
+}
 
 function differs({ counts }: DiffResult): boolean {
   return counts.added + counts.removed + counts.changed > 0;

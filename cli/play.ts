@@ -42,7 +42,7 @@ export const verb = defineVerb({
     const masks = mask === undefined ? undefined : { text: readMasks(mask), file: mask };
     const found = await withTrace(path, (trace) => {
       const devices = [...recordedDevices(trace).keys()];
-      if (devices.length === 0) throw new UserError(`${path}: no device was opened in this recording`);
+      if (devices.length === 0) throw new UserError(`${escapeText(path)}: ${whyNone(trace)}`);
       if (trace.header.modes.dma !== 'content')
         say(
           `${escapeText(path)}: recorded without --dma content: registers and interrupts are played, not what the device wrote into memory`,
@@ -74,6 +74,13 @@ export const verb = defineVerb({
 
 function say(line: string): void {
   process.stderr.write(`vfiotape: ${line}\n`);
+}
+
+function whyNone({ definitions }: Trace): string {
+  const isLyon = [...definitions.objects.values()].some(({ kind }) => kind === ObjectKind.LYON_DEVICE);
+  return isLyon
+    ? 'its device was opened by the interface of 2010 (/dev/vfioN), which is replayed, and not played'
+    : 'no device was opened in this recording';
 }
 
 /** A driver without an IOMMU finds no-IOMMU mode again. */

@@ -10,7 +10,12 @@ function total(counts: ReplayReport['counts']): number {
   return Object.values(counts).reduce((sum, count) => sum + count, 0);
 }
 
-export function reportText(name: string, report: ReplayReport, dryRun = false): string {
+export function reportText(
+  name: string,
+  report: ReplayReport,
+  dryRun: boolean,
+  hints: readonly string[],
+): string {
   const { target, operations, compared, masked, divergences, counts, omissions, stopped, durationNs } =
     report;
   const found = total(counts);
@@ -26,6 +31,7 @@ export function reportText(name: string, report: ReplayReport, dryRun = false): 
     ...omissions.map(
       ({ reason, count, event }) => `  left out: ${count} × ${escapeText(reason)} (first: event ${event})`,
     ),
+    ...hints.map((hint) => `  ${hint}`),
     ...(kinds.length === 0 ? [] : [`  ${kinds.map(([kind, count]) => `${count} ${kind}`).join(', ')}`]),
     ...divergences.slice(0, DIVERGENCES_SHOWN).map(line),
     ...(found > DIVERGENCES_SHOWN

@@ -10,10 +10,13 @@ import type { Guard } from '../replayer/replay/guard.js';
 import { adaptTarget } from '../replayer/replay/interfaces/adapt.js';
 import { Masks, parseMasks } from '../replayer/replay/masks.js';
 import { Replay } from '../replayer/replay/replay.js';
+import { compareDevices } from '../replayer/replay/same-device.js';
 import { STEP_HELP, Stepper } from '../replayer/replay/stepper.js';
 import type { Target } from '../replayer/replay/target.js';
 import { compileFilter } from '../session/filter/compile.js';
+import type { DeviceDefinition } from '../traces/model.js';
 import type { Trace } from '../traces/reader.js';
+import { countEvents, eventsText } from './events.js';
 import { ExitStatus } from './exit-status.js';
 import { reportDamages, withTrace, withWholeTrace } from './input.js';
 import { print } from './output.js';
@@ -85,14 +88,16 @@ export const verb = defineVerb({
     const masks = mask === undefined ? new Masks() : parseMasks(readMasks(mask), mask);
     const filter = until === undefined || until === 'divergence' ? until : compileFilter(until);
     return await withWholeTrace(path, async (trace) => {
+      const [recorded] = trace.definitions.devices.values();
+      const range = eventRange(trace, args);
       if (args.learn !== undefined) await learnMasks(masks, trace, args.learn);
-      const { target, guard, patienceNs } = await openTarget(trace, masks, args);
+      const { target, guard, patienceNs } = await openTarget(trace, masks, recorded, args);
       const adapted = adaptTarget(trace, target);
       const replay = new Replay(trace, adapted, {
         masks,
         pace: dryRun === true ? 'fast' : args.pace,
-        from: dryRun === true ? Number.POSITIVE_INFINITY : (eventNumber('from', args.from) ?? 0),
-        to: (eventNumber('to', args.to) ?? Number.MAX_SAFE_INTEGER - 1) + 1,
+        from: dryRun === true ? Number.POSITIVE_INFINITY : range.from,
+        to: range.to,
         until: filter,
         patienceNs,
         guard,
@@ -104,10 +109,14 @@ export const verb = defineVerb({
           step === true
             ? await stepThrough(replay)
             : await driveReplay(replay, dryRun === true && json !== true ? () => show(replay) : undefined);
+        if (report.operations === 0 && report.stopped === undefined && args.to === undefined) {
+          reportDamages(trace);
+          throw new UserError(`${escapeText(trace.name)}: there is nothing in it that could be reissued`);
+        }
         await print(
           json === true
             ? `${JSON.stringify(reportJson(report), null, 2)}\n`
-            : reportText(trace.name, report, dryRun === true),
+            : reportText(trace.name, report, dryRun === true, hints(trace, report, masks)),
         );
         reportDamages(trace);
         return ending.status() ?? statusOf(report);
@@ -117,6 +126,21 @@ export const verb = defineVerb({
     });
   },
 });
+
+/** What a person should know of the figures. */
+function hints({ header }: Trace, { counts }: ReplayReport, masks: Masks): readonly string[] {
+  const { unmet } = masks;
+  return [
+    ...(counts.interrupt > 0 && header.modes.dma !== 'content'
+      ? [
+          'recorded without --dma content: a device that looks for commands in memory finds none, and does not interrupt',
+        ]
+      : []),
+    ...(unmet.length > 0
+      ? [`masks that covered nothing that differed: ${unmet.map(escapeText).join(', ')}`]
+      : []),
+  ];
+}
 
 function statusOf({ counts }: ReplayReport): number {
   return Object.values(counts).every((count) => count === 0) ? ExitStatus.OK : ExitStatus.FINDINGS;
@@ -183,6 +207,7 @@ interface OpenedTarget {
 async function openTarget(
   trace: Trace,
   masks: Masks,
+  recorded: DeviceDefinition | undefined,
   args: {
     readonly on: string;
     readonly 'sim-kernel': string | undefined;
@@ -197,9 +222,9 @@ async function openTarget(
     if (args['sim-kernel'] !== undefined)
       throw new UserError('replay: --sim-kernel goes with --on sim:DEVICE');
     const { openHardware } = await import('../replayer/hardware/open-hardware.js');
-    const options = { allowDma: args['allow-dma'] === true, force: args.force === true, dryRun, masks };
-    const { remarks, ...opened } = openHardware(trace, name, options);
-    for (const remark of remarks) process.stderr.write(`vfiotape: ${remark}\n`);
+    const [allowDma, force] = [args['allow-dma'] === true, args.force === true];
+    const { remarks, ...opened } = openHardware(name, { recorded, allowDma, force, dryRun, masks });
+    for (const remark of remarks) say(remark);
     return { ...opened, patienceNs: dryRun ? 0 : PATIENCE_NS };
   }
   if (kind !== 'sim')
@@ -210,15 +235,26 @@ async function openTarget(
     if (args[option] === true) throw new UserError(`replay: --${option} goes with --on hardware:BDF`);
   const { simulatedTarget } = await import('../replayer/replay/simulated-replay.js');
   const target = simulatedTarget(trace, name, args['sim-kernel'] ?? '');
+  const another =
+    recorded === undefined ? undefined : compareDevices(recorded, target.ids, target.label).another;
+  if (another !== undefined) say(another);
   if (!dryRun) return { target, guard: undefined, patienceNs: 0 };
   const { DryRunTarget } = await import('../replayer/hardware/dry-run.js');
   return { target: new DryRunTarget(target), guard: undefined, patienceNs: 0 };
+}
+
+function say(line: string): void {
+  process.stderr.write(`vfiotape: ${escapeText(line)}\n`);
 }
 
 /** What the two recordings disagree on is of the moment, not of the driver. */
 async function learnMasks(masks: Masks, trace: Trace, path: string): Promise<void> {
   const { diffTraces } = await import('../analyzer/diff/diff.js');
   await withTrace(path, (other) => {
+    const [one, two] = [trace, other].map(({ definitions }) => [...definitions.devices.values()][0]);
+    const another = one === undefined || two === undefined ? undefined : compareDevices(one, two, path);
+    if (another?.another !== undefined)
+      throw new UserError(`replay: --learn: the device of ${another.another}`);
     for (const { region, offset, bits } of diffTraces(trace, other).volatile) masks.add(region, offset, bits);
   });
 }
@@ -229,6 +265,19 @@ function readMasks(path: string): string {
   } catch (error) {
     throw new UserError(`replay: --mask ${path} can't be read: ${(error as Error).message}`);
   }
+}
+
+/** From the first event that is compared up to, and without, the one behind the last that is reissued. */
+function eventRange(
+  trace: Trace,
+  args: { readonly from: number | undefined; readonly to: number | undefined },
+): { readonly from: number; readonly to: number } {
+  const [from, to] = [eventNumber('from', args.from) ?? 0, eventNumber('to', args.to)];
+  const events = countEvents(trace);
+  if (to !== undefined && to < from) throw new UserError(`replay: --to ${to} is before --from ${from}`);
+  if (from > 0 && from >= events)
+    throw new UserError(`replay: --from ${from}: ${escapeText(trace.name)} has ${eventsText(events)}`);
+  return { from, to: (to ?? Number.MAX_SAFE_INTEGER - 1) + 1 };
 }
 
 function eventNumber(name: string, value: number | undefined): number | undefined {

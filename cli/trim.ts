@@ -3,6 +3,7 @@ import { formatSize } from '../abi/quantity.js';
 import { countText, escapeText } from '../abi/text.js';
 import { UserError } from '../abi/user-error.js';
 import { trim } from '../session/trim/trim.js';
+import { countEvents, eventsText } from './events.js';
 import { ExitStatus } from './exit-status.js';
 import { reportDamages, withWholeTrace } from './input.js';
 import { newTrace, writing } from './new-trace.js';
@@ -32,10 +33,9 @@ export const verb = defineVerb({
     if (to !== undefined && to < from) throw new UserError(`trim: --to ${to} is before --from ${from}`);
     const file = newTrace('trim', path, output);
     return await withWholeTrace(path, async (trace) => {
-      const [last] = [...trace.chunks()].slice(-1);
-      const events = last === undefined ? 0 : last.firstEvent + last.events;
+      const events = countEvents(trace);
       if (from >= events)
-        throw new UserError(`trim: --from ${from}: ${escapeText(trace.name)} has events 0 to ${events - 1}`);
+        throw new UserError(`trim: --from ${from}: ${escapeText(trace.name)} has ${eventsText(events)}`);
       const end = Math.min(events, (to ?? events) + 1);
       const report = await writing(trim(trace, file, from, end));
       reportDamages(trace);

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Looks whether a session may be reissued on a device of this machine, before anything of it is touched. */
 import { ConfigSpace } from '../../abi/pci/config-space.js';
-import { hexWidth } from '../../abi/text.js';
 import { UserError } from '../../abi/user-error.js';
 import type { DeviceDefinition } from '../../traces/model.js';
-import type { Trace } from '../../traces/reader.js';
 import { Guard } from '../replay/guard.js';
 import type { Masks } from '../replay/masks.js';
+import { compareDevices } from '../replay/same-device.js';
 import type { Target } from '../replay/target.js';
 import { DryRunTarget } from './dry-run.js';
-import { findHardware, type HardwareDevice } from './find-device.js';
+import { findHardware } from './find-device.js';
 import { HardwareTarget, STANDARD_CONFIG_BYTES } from './hardware-target.js';
 
+const UNKNOWN = { another: undefined, remarks: [] } as const;
+
 export interface HardwareOptions {
+  /** The device of the session; undefined where the trace does not tell. */
+  readonly recorded: DeviceDefinition | undefined;
   readonly allowDma: boolean;
   /** Also when the device is another one than the recorded. */
   readonly force: boolean;
@@ -29,10 +32,13 @@ export interface OpenedHardware {
 }
 
 /** Throws UserError: no such device, another device, or DMA that nothing would contain. */
-export function openHardware(trace: Trace, name: string, options: HardwareOptions): OpenedHardware {
+export function openHardware(name: string, options: HardwareOptions): OpenedHardware {
   const device = findHardware(name);
-  const [recorded] = trace.definitions.devices.values();
-  const remarks = recorded === undefined ? [] : compareIds(recorded, device, options.force);
+  const { recorded } = options;
+  const { another, remarks } =
+    recorded === undefined ? UNKNOWN : compareDevices(recorded, device, device.bdf);
+  if (another !== undefined && !options.force)
+    throw new UserError(`${another}; --force reissues the session all the same`);
   if (device.noiommu && options.allowDma)
     throw new UserError(
       `${device.bdf} has no IOMMU: --allow-dma would let it write to addresses of another machine's memory`,
@@ -49,34 +55,6 @@ export function openHardware(trace: Trace, name: string, options: HardwareOption
     return known;
   };
   if (options.dryRun) known ??= new ConfigSpace(recorded?.config);
-  return { target, guard: new Guard(options.allowDma, options.masks, config), remarks };
-}
-
-type Ids = Pick<HardwareDevice, 'vendor' | 'device' | 'classCode'>;
-
-function compareIds(recorded: DeviceDefinition, here: HardwareDevice, force: boolean): readonly string[] {
-  const text = ({ vendor, device, classCode }: Ids) =>
-    `${hexWidth(BigInt(vendor), 2).slice(2)}:${hexWidth(BigInt(device), 2).slice(2)}, class ${hexWidth(BigInt(classCode), 3)}`;
-  const differ = (a: number, b: number) => a !== b;
-  if (
-    differ(recorded.vendor, here.vendor) ||
-    differ(recorded.device, here.device) ||
-    differ(recorded.classCode, here.classCode)
-  ) {
-    const what = `${here.bdf} is ${text(here)}; the recorded device was ${text(recorded)}`;
-    if (!force) throw new UserError(`${what}; --force reissues the session all the same`);
-    return [what];
-  }
-  const other = (['subsystemVendor', 'subsystemDevice', 'revision'] as const).filter((field) =>
-    differ(recorded[field], here[field]),
-  );
-  const names = {
-    subsystemVendor: 'subsystem vendor',
-    subsystemDevice: 'subsystem id',
-    revision: 'revision',
-  };
-  return other.map(
-    (field) =>
-      `the ${names[field]} is 0x${here[field].toString(16)}, and was 0x${recorded[field].toString(16)}`,
-  );
+  const guard = new Guard(options.allowDma, options.masks, config);
+  return { target, guard, remarks: another === undefined ? remarks : [another] };
 }

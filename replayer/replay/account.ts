@@ -64,7 +64,8 @@ export class Account {
   ): void {
     if (event < this.#from) return;
     this.counts[kind]++;
-    this.notes.push(`${kind}: ${what}: recorded ${recorded}, seen ${seen}`);
+    const when = event === this.event ? '' : ` (event ${event})`;
+    this.notes.push(`${kind}: ${what}: recorded ${recorded}, seen ${seen}${when}`);
     if (this.divergences.length >= DIVERGENCES_KEPT) return;
     this.divergences.push({ kind, event, object: this.#names.name(object), what, recorded, seen });
   }

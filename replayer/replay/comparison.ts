@@ -52,6 +52,9 @@ export class Comparison {
   ): void {
     const was = decode(layout, recorded) as Readonly<Record<string, number | bigint>>;
     const is = decode(layout, seen) as Readonly<Record<string, number | bigint>>;
+    const { index } = layout.fields as Readonly<Record<string, Field>>;
+    const which =
+      index === undefined || was['index'] === undefined ? '' : ` ${fieldText(index, was['index'])}`;
     for (const [field, description] of Object.entries(layout.fields)) {
       const { direction } = description as Field;
       if (direction === undefined || direction === 'in' || ignore.includes(field)) continue;
@@ -59,7 +62,7 @@ export class Comparison {
       if (a === undefined || b === undefined) continue;
       this.#account.compare();
       if (a === b) continue;
-      const what = `${name} ${field}`;
+      const what = `${name}${which} ${field}`;
       const [before, now] = [fieldText(description, a), fieldText(description, b)];
       this.#account.diverge('field', event.number, event.object, what, before, now);
     }

@@ -12,6 +12,8 @@ interface Mask {
   readonly offset: number | undefined;
   /** Undefined: all bits. */
   readonly bits: bigint | undefined;
+  /** As it was given; undefined for what was learnt. */
+  readonly text?: string;
 }
 
 const LINE =
@@ -20,6 +22,7 @@ const ALL = (1n << 64n) - 1n;
 
 export class Masks {
   readonly #masks: Mask[];
+  readonly #met = new Set<Mask>();
 
   constructor(masks: readonly Mask[] = []) {
     this.#masks = [...masks];
@@ -34,6 +37,7 @@ export class Masks {
       if (mask.region !== name) continue;
       if (mask.offset === undefined ? mask.register !== register : mask.offset !== offset) continue;
       bits |= mask.bits ?? ALL;
+      this.#met.add(mask);
     }
     return bits;
   }
@@ -43,8 +47,9 @@ export class Masks {
     this.#masks.push({ region: regionName(region), register: undefined, offset, bits });
   }
 
-  get size(): number {
-    return this.#masks.length;
+  /** Given, and nothing that differed was covered by it: out of date, or misspelt. */
+  get unmet(): readonly string[] {
+    return this.#masks.flatMap((mask) => (this.#met.has(mask) ? [] : (mask.text ?? [])));
   }
 }
 
@@ -60,6 +65,7 @@ export function parseMasks(text: string, file: string): Masks {
       );
     const [, region = '', offset, register, bits] = found;
     masks.push({
+      text: line,
       region: /^(bar|rom|vga)/i.test(region) ? region.toUpperCase() : region.toLowerCase(),
       register,
       offset: offset === undefined ? undefined : Number(offset),

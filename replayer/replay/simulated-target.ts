@@ -7,6 +7,7 @@ import { type Eventfd, type Memory, OpenFile, type Pages, type Process } from '.
 import { type KernelAbi, parseVariant } from '../kernel/variant.js';
 import { parseDevice } from '../simulator/device-options.js';
 import { PageMemory } from './page-memory.js';
+import type { DeviceIds } from './same-device.js';
 import { SimulatedMapping } from './simulated-mapping.js';
 import type { Target, TargetEventfd, TargetMapping, TargetMemory } from './target.js';
 
@@ -72,6 +73,7 @@ export class SimulatedTarget implements Target {
   readonly groupPath: string | undefined;
   readonly cdevPath: string | undefined;
   readonly lyonPath: string | undefined;
+  readonly ids: DeviceIds;
   readonly #kernel: SimulatedKernel;
   readonly #process = new ReplayProcess();
   readonly #argument: bigint;
@@ -92,6 +94,13 @@ export class SimulatedTarget implements Target {
     if (placed === undefined) throw new Error('a simulated machine without its device');
     this.label = `sim:${device}`;
     this.bdf = placed.name;
+    const { vendor, device: id, classCode, subsystemVendor, subsystem, revision } = placed.fn.pci;
+    this.ids = {
+      ...{ vendor, device: id, classCode },
+      subsystemVendor: subsystemVendor ?? 0,
+      subsystemDevice: subsystem ?? 0,
+      revision: revision ?? 0,
+    };
     const nodes = this.#kernel.nodes;
     this.groupPath = nodes.find((node) => /^\/dev\/vfio\/(noiommu-)?\d+$/.test(node));
     this.cdevPath = nodes.find((node) => node.startsWith('/dev/vfio/devices/'));
