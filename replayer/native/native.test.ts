@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { EBADF, ECONNREFUSED, EINVAL, EMSGSIZE, ENOENT, ENOTTY } from '../kernel/errno.js';
-import { updatedValue } from '../replay/locked-instruction.js';
+import { updatedValue } from '../replay/locked-update.js';
 import { type AccessWidth, NativeAccess } from './access.js';
 import { Libc } from './libc.js';
 import { UnixSockets } from './sockets.js';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Registers that the replay has not mapped: reads and writes of the descriptor, which the kernel cuts as it likes. */
 import { littleEndian, littleEndianNumber } from './bytes.js';
-import { updatedValue } from './locked-instruction.js';
+import { updatedValue } from './locked-update.js';
 import type { AccessWidth, LockedUpdate, Target, TargetMapping, WideOutcome } from './target.js';
 
 export class ByDescriptor implements TargetMapping {

@@ -3,7 +3,7 @@
 import { processorPiece } from '../kernel/pci/bar-access.js';
 import type { Mapping } from '../kernel/process.js';
 import { littleEndian, littleEndianNumber } from './bytes.js';
-import { updatedValue } from './locked-instruction.js';
+import { updatedValue } from './locked-update.js';
 import type { AccessWidth, LockedUpdate, TargetMapping, WideOutcome } from './target.js';
 
 const WORD = 8;

@@ -5,13 +5,14 @@
  */
 import { MmioForm } from '../../abi/mmio-sites.js';
 import { hex } from '../../abi/text.js';
+import { updateInstruction } from '../../abi/update-instruction.js';
 import { regionName } from '../../abi/vfio/regions.js';
 import { isRedacted, payloadBytes } from '../../session/payloads.js';
 import { type Event, EventFlag, EventKind, PayloadRole } from '../../traces/model.js';
 import { littleEndian } from './bytes.js';
 import type { ReplayContext } from './context.js';
 import type { HeldMapping, OpenDevice } from './counterparts.js';
-import { updateByOperand, updateByValues, updateInstruction } from './locked-instruction.js';
+import { updateByOperand, updateByValues } from './locked-update.js';
 import type { AccessWidth, LockedUpdate, WideOutcome } from './target.js';
 
 interface Place extends HeldMapping {

@@ -2,9 +2,11 @@
 /** Accesses: pread and pwrite of a descriptor, loads and stores of a mapped BAR. */
 
 import { type Part, part } from '../../abi/ioctl.js';
+import { MmioForm } from '../../abi/mmio-sites.js';
 import { EVENTFD, isDevice, LYON_NETLINK } from '../../abi/object-kinds.js';
 import { type TouchedRegister, touchedRegisters, touchedText } from '../../abi/register-access.js';
 import { hex, hexBytes, hexWidth } from '../../abi/text.js';
+import { updateInstruction } from '../../abi/update-instruction.js';
 import { regionName } from '../../abi/vfio/regions.js';
 import { type Event, EventFlag, EventKind, PayloadRole } from '../../traces/model.js';
 import type { DeviceState, RegionPlace } from '../device.js';
@@ -178,6 +180,21 @@ const accessNames: Readonly<Record<number, string>> = {
   [EventKind.UPDATE]: 'update',
 };
 
+const NO_OPERAND: ReadonlySet<string> = new Set(['inc', 'dec', 'not', 'neg']);
+
+/** `or 0x00000001`: what a locked instruction does that does not tell what it found. */
+function operationText(
+  { definitions }: Session,
+  { site, op }: Event,
+  bytes: number,
+  operand: bigint,
+): string {
+  const instruction = definitions.mmioSites.get(site)?.instruction;
+  const operation = instruction === undefined ? undefined : updateInstruction(instruction).operation;
+  if (op >>> 24 !== MmioForm.LOCKED || operation === undefined) return 'changed';
+  return NO_OPERAND.has(operation) ? operation : `${operation} ${hexWidth(operand, bytes)}`;
+}
+
 /** `load BAR0+0x1c = 0x00000001`; an update says what was there and what is there now. */
 export function describeAccess(session: Session, event: Event): Description {
   const op = accessNames[event.kind] ?? 'access';
@@ -196,6 +213,10 @@ export function describeAccess(session: Session, event: Event): Description {
   if (width > 8) {
     const data = payloadBytes(event, PayloadRole.DATA);
     text += ` ${width} bytes${data === undefined ? '' : ` = ${hexBytes(data, 64)}`}`;
+  } else if (event.kind === EventKind.UPDATE && unknown && !refused) {
+    // What the record has is the operand, and no value of the register's.
+    const names = registersAt(device, index, offset, bytes, 0n)?.map(({ name }) => ` ${name}`);
+    text += `${names?.join(',') ?? ''} ${operationText(session, event, bytes, value)}, was unknown`;
   } else if (
     (event.kind !== EventKind.UPDATE || refused) &&
     (unknown || (intent && event.kind === EventKind.LOAD))
@@ -204,9 +225,8 @@ export function describeAccess(session: Session, event: Event): Description {
     const names = registersAt(device, index, offset, bytes, value)?.map(({ name }) => ` ${name}`);
     text += `${names?.join(',') ?? ''}${refused ? '' : unknown ? ' = unknown' : ` ${width} bytes`}`;
   } else text += valueText(device, index, offset, bytes, value);
-  if (event.kind === EventKind.UPDATE && !refused) {
-    text += unknown ? ' was unknown' : ` was ${hexWidth(BigInt.asUintN(bytes * 8, event.result), bytes)}`;
-  }
+  if (event.kind === EventKind.UPDATE && !refused && !unknown)
+    text += ` was ${hexWidth(BigInt.asUintN(bytes * 8, event.result), bytes)}`;
   if (refused) text += ' refused';
   if (intent) text += ' never completed';
   return new Access(op, text, undefined, device, index, offset, bytes, value);

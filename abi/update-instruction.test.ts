@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { updateByOperand, updateByValues, updatedValue, updateInstruction } from './locked-instruction.js';
+import { updateInstruction } from './update-instruction.js';
 
 const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex'));
 
@@ -37,24 +37,4 @@ test('what is none of them, or cut off, is none', () => {
   for (const hex of ['', 'f0', 'f0 0f', '8b 07', 'd9 07', 'f0 f7 07', 'f0 0f c7 37'])
     assert.equal(updateInstruction(bytes(hex)).operation, undefined, hex);
   fc.assert(fc.property(fc.uint8Array({ maxLength: 15 }), (any) => void updateInstruction(any)));
-});
-
-test('bits are counted within the operand, and what takes the carry is not known', () => {
-  assert.deepEqual(updateByOperand('bts', 33n, 4), { kind: 'or', operand: 2n, expected: 0n });
-  assert.deepEqual(updateByOperand('btr', 3n, 1), { kind: 'and', operand: 0xf7n, expected: 0n });
-  assert.equal(updateByOperand('adc', 1n, 4), undefined);
-  assert.equal(updateByOperand('cmpxchg', 1n, 4), undefined);
-  assert.equal(updateByOperand(undefined, 1n, 4), undefined);
-});
-
-test('by its values an instruction leaves what the recorded one left', () => {
-  const word = fc.bigInt({ min: 0n, max: 0xffff_ffffn });
-  fc.assert(
-    fc.property(word, word, fc.constantFrom(...INSTRUCTIONS), (before, after, [hex]) => {
-      const { operation } = updateInstruction(bytes(hex));
-      assert.equal(updatedValue(updateByValues(operation, before, after, 4), before, 4), after);
-    }),
-  );
-  const swap = updateByValues('cmpxchg', 5n, 6n, 4);
-  assert.equal(updatedValue(swap, 7n, 4), 7n, 'another value is left as it is');
 });
