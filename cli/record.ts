@@ -98,7 +98,7 @@ export const verb = defineVerb({
       }),
     };
     try {
-      return summarize(await recordDriver({ ...options, ...simulated }));
+      return summarize(await recordDriver({ ...options, ...simulated }), simulator.devices);
     } finally {
       const report = await simulator.stop();
       reportSimulation(report, say);
@@ -107,8 +107,9 @@ export const verb = defineVerb({
   },
 });
 
-function summarize(outcome: RecordOutcome): number {
-  for (const line of summaryLines(outcome)) say(line);
+/** `devices`: of the simulated machine. */
+function summarize(outcome: RecordOutcome, devices: readonly string[] = []): number {
+  for (const line of summaryLines(outcome, devices)) say(line);
   return outcome.exitStatus;
 }
 
@@ -130,7 +131,7 @@ function mmioMode(
   return 'off';
 }
 
-function summaryLines(outcome: RecordOutcome): string[] {
+function summaryLines(outcome: RecordOutcome, devices: readonly string[]): string[] {
   const { output, bytes, events, droppedEvents, seconds, stoppedBy, waits, waitedNs, losses } = outcome;
   const kept = events - droppedEvents;
   const parts = [
@@ -147,7 +148,9 @@ function summaryLines(outcome: RecordOutcome): string[] {
   if (losses.length > 0) lines.push(`lost: ${describeLosses(losses)}`);
   if (!outcome.sawDriver)
     lines.push(
-      'the driver made no VFIO call; is it the right program, and does it reach its device through VFIO?',
+      devices.length === 0
+        ? 'the driver made no VFIO call; is it the right program, and does it reach its device through VFIO?'
+        : `the driver made no VFIO call; does it look for its device where the simulated machine has one: ${devices.join(', ')}?`,
     );
   return lines;
 }

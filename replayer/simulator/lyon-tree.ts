@@ -16,7 +16,7 @@ export function layOutLyon(tree: Tree, lyon: Lyon2010): () => void {
   tree.directory('/sys/module/vfio');
   const followed = lyon.devices.map((device) => {
     layOutDevice(tree, device);
-    return { device, shown: 0n, present: true };
+    return { device, shown: 0n };
   });
   return () => {
     for (const one of followed) {
@@ -24,11 +24,6 @@ export function layOutLyon(tree: Tree, lyon: Lyon2010): () => void {
       if (one.shown !== device.lockedPages) {
         one.shown = device.lockedPages;
         tree.update(`${placeOf(device)}/locked_pages`, `${device.lockedPages}\n`);
-      }
-      // device_destroy() comes when nobody has it any more: until then an open is ENODEV.
-      if (one.present && device.removed && !device.isOpen) {
-        one.present = false;
-        tree.remove(`/dev/vfio${device.index}`);
       }
     }
   };

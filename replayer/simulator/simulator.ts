@@ -52,7 +52,7 @@ export interface SimulatorReport {
 
 /** What its thread tells. */
 export type SimulatorNews =
-  | { readonly what: 'ready' }
+  | { readonly what: 'ready'; readonly devices: readonly string[] }
   /** Instead of the first `ready`. */
   | { readonly what: 'mistake'; readonly message: string }
   | { readonly what: 'departure' }
@@ -61,6 +61,8 @@ export type SimulatorNews =
 export interface Simulator {
   readonly directory: string;
   readonly abi: KernelAbi;
+  /** Where its devices are: 0000:00:04.0. */
+  readonly devices: readonly string[];
   /** What the driver needs in its environment. */
   readonly environment: Readonly<Record<string, string>>;
   /** Settled when a driver was answered no more. */
@@ -104,6 +106,7 @@ export async function startSimulator(
   return {
     directory,
     abi,
+    devices: started.devices,
     departed,
     environment: { [SIM_VARIABLE]: directory },
     async recordDevices(session, ring) {

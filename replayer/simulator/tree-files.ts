@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The files of a simulated machine's tree: real files and relative links below one directory. */
-import { chmodSync, mkdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { SIM_NODE_MODE } from '../../abi/wire/sim.js';
 import { nodeNumber } from './open-files.js';
@@ -43,6 +52,18 @@ export class Tree {
     const place = join(this.root, path);
     writeFileSync(place, content, { flag: 'r+' });
     truncateSync(place, Buffer.byteLength(content));
+  }
+
+  /** Calls back when something was written to the file, with what it was. */
+  watch(path: string, written: (text: string) => void): void {
+    const place = join(this.root, path);
+    watch(place, { persistent: false }, () => {
+      try {
+        written(readFileSync(place, 'latin1'));
+      } catch {
+        // It is gone: the machine is being taken away.
+      }
+    });
   }
 
   remove(path: string): void {

@@ -23,9 +23,35 @@ export function layOutTree(root: string, kernel: SimulatedKernel): () => void {
   const follow = lyon === undefined ? undefined : layOutLyon(tree, lyon);
   if (lyon === undefined) layOutVfio(tree, kernel);
   const followConfig = configOf(tree, kernel);
+  const followNodes = nodesOf(tree, kernel);
+  watchRemovals(tree, kernel);
   return () => {
     followConfig();
+    followNodes();
     follow?.();
+  };
+}
+
+/** `echo 1 >/sys/bus/pci/devices/…/remove`, by the driver or whoever runs beside it. */
+function watchRemovals(tree: Tree, kernel: SimulatedKernel): void {
+  for (const pci of kernel.functions) {
+    const path = `${homeOf(pci)}/remove`;
+    tree.watch(path, (text) => {
+      if (!/^[1-9]/.test(text)) return;
+      tree.update(path, '');
+      kernel.administration.takeAway(pci.name);
+    });
+  }
+}
+
+/** Nodes of devices that were taken away. */
+function nodesOf(tree: Tree, kernel: SimulatedKernel): () => void {
+  let shown = kernel.nodes;
+  return () => {
+    const { nodes } = kernel;
+    if (nodes.length === shown.length) return;
+    for (const path of shown) if (!nodes.includes(path)) tree.remove(path);
+    shown = nodes;
   };
 }
 

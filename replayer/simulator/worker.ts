@@ -23,7 +23,7 @@ const tell = (news: SimulatorNews): void => parentPort?.postMessage(news);
 const kernel = await build();
 const server = new SimulatorServer(kernel, layOutTree(join(directory, SIM_ROOT), kernel));
 await server.listen(join(directory, SIM_SOCKET));
-tell({ what: 'ready' });
+tell({ what: 'ready', devices: kernel.functions.map(({ name }) => name) });
 
 /** A device whose server can't be had is the user's mistake; an error's class does not get through to the other thread. */
 async function build(): Promise<SimulatedKernel> {
@@ -92,7 +92,7 @@ parentPort?.on('message', (order: SimulatorOrder) => {
   switch (order.what) {
     case 'record':
       kernel.watch = new DeviceRing(order.session, order.ring);
-      tell({ what: 'ready' });
+      tell({ what: 'ready', devices: kernel.functions.map(({ name }) => name) });
       break;
     case 'stop':
       stop();

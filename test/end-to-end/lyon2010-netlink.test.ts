@@ -164,6 +164,14 @@ test(
   },
 );
 
+test('sysfs: who writes to the device’s file `remove` takes it away', LIMIT, () => {
+  const script = `${nvme} --repeat 1000000000 ${BDF} & sleep 1; echo 1 >/sys/bus/pci/devices/${BDF}/remove; wait $!`;
+  const { status, stdout, stderr } = vfiotape('run', '--sim', 'nvme', '--', 'sh', '-c', script);
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^the device is to be taken away$/m);
+  assert.match(stderr, /was taken away: its driver was told \(the request interrupt\)/);
+});
+
 test('a machine of today has no family VFIO, and its netlink is untouched', LIMIT, () => {
   const { status, stderr } = vfiotape('run', '--sim', 'edu', '--', driver, 'sockets', BDF);
   assert.equal(status, 1);

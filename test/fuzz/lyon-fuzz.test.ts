@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LYON_IOCTLS, LYON_V2_IOCTLS } from '../../abi/lyon2010/ioctls.js';
+import { attribute, encodeNetlink, LYON_ATTRIBUTES } from '../../abi/lyon2010/netlink.js';
+import { SIM_NETLINK } from '../../abi/wire/sim.js';
 import { Edu } from '../../replayer/devices/edu/edu.js';
 import { Nvme } from '../../replayer/devices/nvme/nvme.js';
 import { MemoryStorage } from '../../replayer/devices/nvme/storage.js';
@@ -102,11 +104,38 @@ class LyonFuzz {
     );
   }
 
+  /** Generic netlink that is nearly right, or cut off. */
+  #datagram(): Uint8Array {
+    const { random } = this;
+    const attributes = Object.values(LYON_ATTRIBUTES).map(({ type, bytes }) =>
+      attribute(
+        type,
+        random.chance(0.9) ? bytes : random.below(12),
+        random.chance(0.5) ? 4n : this.#number(),
+      ),
+    );
+    const whole = encodeNetlink({
+      type: random.pick([0x10, 0x19, 0x19, 2, random.below(65536)]),
+      flags: random.pick([1, 5, 0x301, random.below(65536)]),
+      sequence: random.below(1000),
+      command: random.pick([3, 9, 11, random.below(256)]),
+      attributes: attributes.filter(() => random.chance(0.9)),
+    });
+    return random.chance(0.8) ? whole : whole.subarray(0, random.below(whole.length));
+  }
+
   #step(): number {
     const { random } = this;
-    switch (random.below(12)) {
+    switch (random.below(14)) {
       case 0: {
-        const path = random.pick(['/dev/vfio0', '/dev/vfio1', '/dev/uiommu', '/dev/vfio7', '/dev/vfio/vfio']);
+        const path = random.pick([
+          '/dev/vfio0',
+          '/dev/vfio1',
+          '/dev/uiommu',
+          '/dev/vfio7',
+          '/dev/vfio/vfio',
+          SIM_NETLINK,
+        ]);
         const file = this.kernel.open(this.process, path);
         if (typeof file === 'number') return file;
         const fd = this.process.install(file);
@@ -160,8 +189,16 @@ class LyonFuzz {
         return this.#file()?.pwrite(random.bytes(random.below(12)), this.#offset()) ?? 0;
       case 8: {
         this.kernel.settle();
+        if (random.chance(0.01)) this.kernel.forked(this.process);
+        if (random.chance(0.01)) void this.kernel.administration.suspend();
         return 0;
       }
+      case 9: {
+        const datagram = random.chance(0.5) ? random.bytes(random.below(120)) : this.#datagram();
+        return this.#file()?.write(datagram) ?? 0;
+      }
+      case 10:
+        return this.#file()?.read(new Uint8Array(random.below(200))) ?? 0;
       default:
         return this.#ioctl();
     }

@@ -55,8 +55,8 @@ export class Lyon2010 implements KernelInterface {
   }
 
   get nodes(): readonly string[] {
-    const present = this.#devices.filter(({ removed }) => !removed);
-    return ['/dev/uiommu', ...present.map(({ index }) => `/dev/vfio${index}`)];
+    // device_destroy() comes when nobody has it any more: until then an open is ENODEV.
+    return ['/dev/uiommu', ...this.#devices.map(({ index }) => `/dev/vfio${index}`)];
   }
 
   open(process: Process, path: string): OpenFile | number {

@@ -31,6 +31,18 @@ export class VfioGroup {
     return this.iommuGroup.hardware === undefined;
   }
 
+  add(device: VfioDevice): void {
+    this.devices.push(device);
+    device.onGone = () => {
+      if (this.isGone) this.opened?.revoke();
+    };
+  }
+
+  /** Its last device was taken away (vfio_device_remove_group): its node goes, too. */
+  get isGone(): boolean {
+    return this.devices.length > 0 && this.devices.every((device) => device.isGone);
+  }
+
   /** vfio_group_fops_open() */
   open(process: Process): GroupFile | number {
     if (this.isNoiommu && !process.capable('SYS_RAWIO')) return -EPERM;
@@ -76,6 +88,7 @@ export class GroupFile extends OpenFile {
     const given = structIn(call, GROUP_STATUS);
     if (given === undefined) return -EFAULT;
     if (given.argsz < GROUP_STATUS.size) return -EINVAL;
+    if (this.group.isGone) return -ENODEV;
     const { VIABLE, CONTAINER_SET } = GROUP_FLAGS.bits;
     let flags = 0;
     if (this.#hasIommu) flags = VIABLE | CONTAINER_SET;
@@ -90,6 +103,7 @@ export class GroupFile extends OpenFile {
     const file = call.process.file(new DataView(bytes.buffer).getInt32(0, true));
     if (file === undefined) return -EBADF;
     if (this.#hasIommu) return -EINVAL;
+    if (this.group.isGone) return -ENODEV;
     if (file instanceof Container) {
       const result = file.attachGroup(this.group.iommuGroup, call.process);
       if (result === 0) this.#container = file;
@@ -165,7 +179,7 @@ export class GroupFile extends OpenFile {
   /** vfio_pci_core_match(): the address, and perhaps options behind a space. */
   #find(text: string): VfioDevice | number {
     for (const device of this.group.devices) {
-      if (device.removed || !text.startsWith(device.name)) continue;
+      if (!text.startsWith(device.name) || device.isHidden(this.group.version)) continue;
       const rest = text.slice(device.name.length);
       if (rest === '') return device;
       if (!rest.startsWith(' ')) continue;
@@ -174,6 +188,11 @@ export class GroupFile extends OpenFile {
       return device;
     }
     return -ENODEV;
+  }
+
+  /** The group has no device any more: "revoke all users of group->iommu_group". */
+  revoke(): void {
+    this.#letGo();
   }
 
   #letGo(): void {

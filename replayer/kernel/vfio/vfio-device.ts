@@ -5,6 +5,7 @@ import type { Administrable } from '../administrable.js';
 import { EINVAL } from '../errno.js';
 import type { IommuGroup } from '../iommu/group.js';
 import type { BoundDevice, Iommufd } from '../iommufd/iommufd.js';
+import type { KernelVersion } from '../variant.js';
 import type { DeviceSet, SetMember } from './hot-reset.js';
 import type { VfioPci } from './vfio-pci.js';
 
@@ -19,6 +20,8 @@ export class VfioDevice implements SetMember, Administrable {
   onClosed: (() => void) | undefined;
   /** Being taken away: nobody opens it any more (vfio_unregister_group_dev). */
   removed = false;
+  /** Its group's: called when it has been taken away, and is closed. */
+  onGone: (() => void) | undefined;
   #opens = 0;
   #user: User | undefined;
   bound: BoundDevice | undefined;
@@ -81,12 +84,27 @@ export class VfioDevice implements SetMember, Administrable {
     this.#dropUser();
     this.openedAsCdev = false;
     this.set.tryReset();
+    if (this.removed) this.onGone?.();
     this.onClosed?.();
+  }
+
+  /** It was taken away, and nobody has it any more. */
+  get isGone(): boolean {
+    return this.removed && !this.isOpen;
+  }
+
+  /**
+   * Whether a group finds it no more. Linux 6.1 takes it off the group's list when its last descriptor is closed, and opens it again as
+   * long as there is one.
+   */
+  isHidden(version: KernelVersion): boolean {
+    return this.removed && (version !== '6.1' || !this.isOpen);
   }
 
   /** vfio_unregister_group_dev(), vfio_pci_core_request() */
   takeAway(): number {
     this.removed = true;
+    if (!this.isOpen) this.onGone?.();
     return this.core.interrupts.signalRequest() ? 1 : 0;
   }
 

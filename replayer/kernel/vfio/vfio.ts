@@ -39,17 +39,18 @@ export class Vfio implements KernelInterface {
       const core = new VfioPci(pci, bus, messages, line, version);
       const set = bus.isRoot || pci.isVirtual ? new DeviceSet() : getOrAdd(sets, bus, () => new DeviceSet());
       const device = new VfioDevice(core, iommuGroup, set, devices.length);
-      group.devices.push(device);
+      group.add(device);
       devices.push(device);
     }
     this.devices = devices;
   }
 
   get nodes(): readonly string[] {
-    const groups = [...this.#groups.values()].map(
-      ({ iommuGroup, isNoiommu }) => `/dev/vfio/${isNoiommu ? 'noiommu-' : ''}${iommuGroup.id}`,
-    );
-    const cdevs = this.#hasCdevs ? this.devices.map(({ index }) => `/dev/vfio/devices/vfio${index}`) : [];
+    const groups = [...this.#groups.values()]
+      .filter(({ isGone }) => !isGone)
+      .map(({ iommuGroup, isNoiommu }) => `/dev/vfio/${isNoiommu ? 'noiommu-' : ''}${iommuGroup.id}`);
+    const there = this.#hasCdevs ? this.devices.filter(({ removed }) => !removed) : [];
+    const cdevs = there.map(({ index }) => `/dev/vfio/devices/vfio${index}`);
     return ['/dev/vfio/vfio', ...(this.variant.version === '6.1' ? [] : ['/dev/iommu']), ...groups, ...cdevs];
   }
 
@@ -61,8 +62,8 @@ export class Vfio implements KernelInterface {
     if (cdev !== null && this.#hasCdevs) return this.#openCdev(Number(cdev[1]));
     const group = GROUP_PATH.exec(path);
     const found = group === null ? undefined : this.#groups.get(Number(group[2]));
-    if (found === undefined || found.isNoiommu !== (group?.[1] !== undefined)) return -ENOENT;
-    return found.devices.every(({ removed }) => removed) ? -ENODEV : found.open(process);
+    if (found === undefined || found.isGone || found.isNoiommu !== (group?.[1] !== undefined)) return -ENOENT;
+    return found.devices.length === 0 ? -ENODEV : found.open(process);
   }
 
   get #hasCdevs(): boolean {
