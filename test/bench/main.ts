@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { area as check } from './check.js';
 import { area as cli } from './cli.js';
+import { area as dma } from './dma.js';
 import { area as exports } from './export.js';
 import { area as ffi } from './ffi.js';
 import { type Area, type Figure, reaches } from './harness.js';
@@ -16,7 +17,20 @@ import { area as stats } from './stats.js';
 import { area as trace } from './trace.js';
 
 /** In the order of the table. */
-const AREAS: readonly Area[] = [record, mmio, trace, sim, check, stats, exports, query, replay, ffi, cli];
+const AREAS: readonly Area[] = [
+  record,
+  mmio,
+  dma,
+  trace,
+  sim,
+  check,
+  stats,
+  exports,
+  query,
+  replay,
+  ffi,
+  cli,
+];
 
 const { values } = parseArgs({ options: { json: { type: 'string' }, only: { type: 'string' } } });
 const chosen = AREAS.filter((area) => values.only === undefined || area.name === values.only);

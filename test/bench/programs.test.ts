@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import { scratchDirectory } from '../end-to-end/harness.js';
+import { buildDmaCost } from './dma.js';
 import { buildRecordProgram } from './record.js';
 import { buildSimLatency } from './sim.js';
 
@@ -12,5 +13,6 @@ const scratch = scratchDirectory();
 test('the programs that the bench compiles build', () => {
   assert.ok(existsSync(buildRecordProgram(scratch, 'hook-cost')));
   assert.ok(existsSync(buildRecordProgram(scratch, 'ring-producer')));
+  assert.ok(existsSync(buildDmaCost(scratch)));
   assert.ok(existsSync(buildSimLatency(scratch)));
 });

@@ -29,7 +29,10 @@ export interface Driver {
   /** False: its recording is too much like another one's to be kept in traces/corpus. */
   readonly kept?: false;
   /** It is recorded with `--dma content`, and what was recorded is played back to it outside, where there is no device. */
-  readonly played?: true;
+  readonly played?: {
+    /** The same driver at other work, and what `play` says of it: where it leaves the script. */
+    readonly changed?: { readonly command: readonly string[]; readonly expect: RegExp };
+  };
   /** Its recording is replayed in the guest, recorded again, with these options. */
   readonly replay?: readonly string[];
   /** The command that prints the driver's version. */
@@ -135,8 +138,19 @@ function forwarding(name: string): Driver {
 
 /** The same work where memory is compared: on a kernel that does not tell which pages the driver wrote, and on one that does. */
 function playedTool(name: string, kernel: KernelName, command: readonly string[], expect: RegExp): Driver {
-  return { ...qemuTool(name, command, [expect]), kernel, played: true };
+  return { ...qemuTool(name, command, [expect]), kernel, played: {} };
 }
+
+const readBlocks = (first: string): readonly string[] => [
+  'qemu-io',
+  ...['-f', 'raw', '-c', `read -v ${first} 8k`, '-c', 'read -v 1M 512', nvme],
+];
+/** Of an NVMe Read, SLBA is the command's bytes 40 to 47; the queue's first command is at the queue's start. */
+const anotherBlock = {
+  command: readBlocks('64k'),
+  expect:
+    /the device finds other memory than it found\n.*dma-fill .*\n.*got {7}memory at 0x[0-9a-f]+28 holds 80/,
+};
 
 function edu(name: string, kernel: KernelName, options: readonly string[]): Driver {
   return {
@@ -239,25 +253,22 @@ export const drivers: readonly Driver[] = [
     [/wrote 262144\/262144/, /read 262144\/262144/],
   ),
   playedTool('img-info-content', 'stock', ['qemu-img', 'info', nvme], /virtual size: 64 MiB/),
-  playedTool(
-    'io-content',
-    'stock',
-    ['qemu-io', '-f', 'raw', '-c', 'read -v 0 8k', '-c', 'read -v 1M 512', nvme],
-    /read 8192\/8192/,
-  ),
+  {
+    ...playedTool('io-content', 'stock', readBlocks('0'), /read 8192\/8192/),
+    played: { changed: anotherBlock },
+  },
   nestedQemu('nested', 'stock', [], `vfio-pci,host=${devices.nvme.bdfs[0]}`),
   testpmd('e1000e', 'e1000e', ['--huge-unlink', '-m', '64'], 128),
   testpmd('virtio-net', 'virtioNet', ['--huge-unlink', '-m', '64'], 128),
   testpmd('e1000e-no-huge', 'e1000e', ['--no-huge', '-m', '64'], 0),
   forwarding('forward'),
   exampleNvme('nvme', 'stock', []),
+  { ...exampleNvme('nvme-content', 'stock', []), played: {}, replay: [] },
   { ...edu('cdev', 'vfio', ['--cdev']), replay: [] },
-  playedTool(
-    'io-content-tracked',
-    'vfio',
-    ['qemu-io', '-f', 'raw', '-c', 'read -v 0 8k', nvme],
-    /read 8192\/8192/,
-  ),
+  {
+    ...playedTool('io-content-tracked', 'vfio', readBlocks('0'), /read 8192\/8192/),
+    played: { changed: anotherBlock },
+  },
   nestedKvm('nested-kvm'),
   refused,
 ];

@@ -63,7 +63,7 @@ function runLines(driver: Driver, run: Run): readonly string[] {
   ];
   const prefix: readonly string[] = {
     plain: [],
-    recorded: record(...(driver.played === true ? ['--dma', 'content'] : [])),
+    recorded: record(...(driver.played !== undefined ? ['--dma', 'content'] : [])),
     // With --mmio off the driver's mmap is the one that reaches the kernel, and the only one.
     observed: [...record('--mmio', 'off'), 'strace', ...straceOptions, '-o', log],
   }[run];

@@ -11,6 +11,7 @@ import type { Driver } from './drivers.js';
 import { parseResources, windowOf } from './ground-truth/device-log.js';
 import { type GroundTruth, groundTruth } from './ground-truth/ground-truth.js';
 import { fileName, type Run } from './guest-script.js';
+import { playedChecks } from './played.js';
 import { firstDifference } from './same-output.js';
 
 /** One thing that was checked about a driver. */
@@ -90,6 +91,7 @@ export function examine(directory: string, driver: Driver, deviceLog: DeviceLog)
       fixedPointTrouble(directory, driver, driver.replay.length > 0),
     );
   }
+  for (const { name, trouble } of playedChecks(driver, directory, plain.out)) check(name, trouble);
   return {
     driver,
     directory,

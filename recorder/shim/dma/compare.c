@@ -84,43 +84,44 @@ static bool is_mapped_iova(uint64_t value)
 	return false;
 }
 
-/* What a device does not write of its own accord: a program's own pointers, and the IOVAs of commands and descriptors. */
-static bool holds(const struct dma_map *map, uint64_t offset, bool (*kind)(uint64_t))
-{
-	const uint64_t *now = (const uint64_t *)dma_state->now, *before = (const uint64_t *)(map->copy + offset);
-
-	for (unsigned int i = 0; i < WORDS; i++)
-		if (now[i] != before[i] && now[i] >= DMA_PAGE && kind(now[i]))
-			return true;
-	return false;
-}
-
 static bool is_pointer(uint64_t value)
 {
 	return value >= POINTERS_FROM && value < POINTERS_TO;
 }
 
 /*
- * Without the kernel's word: the likelier one. `active`: the device completed something, as far as is known where it does
- * that; what it reads and what it writes is in other pages than that, mostly.
+ * What a device does not write of its own accord: a program's own pointers, the IOVAs of commands and descriptors (but they
+ * may come back to where it has written), and nothing but zeroes.
+ */
+static bool looks_like_drivers(const struct dma_map *map, uint64_t offset)
+{
+	const uint64_t *now = (const uint64_t *)dma_state->now, *before = (const uint64_t *)(map->copy + offset);
+	bool is_devices = map->pages[offset / DMA_PAGE] & PAGE_BY_DEVICE, cleared = true;
+
+	for (unsigned int i = 0; i < WORDS; i++) {
+		if (now[i] == before[i])
+			continue;
+		cleared = cleared && !now[i];
+		if (is_pointer(now[i]) || (!is_devices && now[i] >= DMA_PAGE && is_mapped_iova(now[i])))
+			return true;
+	}
+	return cleared;
+}
+
+/*
+ * Without the kernel's word: the likelier one. `active`: where the device has completed things something has changed, or in
+ * a mapping where it has not yet: a device that writes data tells of it, too. In doubt it is the driver's: that can be found
+ * out when it is played, by a driver that waits for it.
  */
 static enum writer guess(const struct dma_map *map, uint64_t offset, bool active)
 {
-	switch (map->pages[offset / DMA_PAGE] & (PAGE_BY_DEVICE | PAGE_BY_DRIVER)) {
-	case PAGE_BY_DEVICE:
-	case PAGE_BY_DEVICE | PAGE_BY_DRIVER:
-		return !active || holds(map, offset, is_pointer) ? BY_DRIVER : BY_DEVICE;
-	case PAGE_BY_DRIVER:
-		return BY_DRIVER;
-	default:
-		return !active || holds(map, offset, is_pointer) || holds(map, offset, is_mapped_iova) ? BY_DRIVER : BY_DEVICE;
-	}
+	uint8_t page = map->pages[offset / DMA_PAGE] & (PAGE_BY_DEVICE | PAGE_BY_DRIVER);
+
+	return page == PAGE_BY_DRIVER || !active || looks_like_drivers(map, offset) ? BY_DRIVER : BY_DEVICE;
 }
 
 static struct verdict judge(const struct dma_map *map, uint64_t offset, bool alone, bool active)
 {
-	uint8_t page = map->pages[offset / DMA_PAGE];
-
 	if (!map->device_writes)
 		return (struct verdict){ BY_DRIVER, true };
 	if (alone)
@@ -129,11 +130,10 @@ static struct verdict judge(const struct dma_map *map, uint64_t offset, bool alo
 	if (map->stores == dma_state->stores)
 		return (struct verdict){ BY_DRIVER, true };
 	if (map->tracked) {
-		if (!(page & PAGE_WRITTEN) && !dma_just_written(map, offset))
-			return (struct verdict){ BY_DEVICE, true };
-		/* The driver wrote there; whether the device did, too, nobody knows. */
-		if (!(page & PAGE_BY_DEVICE))
-			return (struct verdict){ BY_DRIVER, false };
+		bool written = map->pages[offset / DMA_PAGE] & PAGE_WRITTEN || dma_just_written(map, offset);
+
+		/* Where the driver wrote, nobody knows whether the device did, too. */
+		return (struct verdict){ written ? BY_DRIVER : BY_DEVICE, !written };
 	}
 	return (struct verdict){ guess(map, offset, active), false };
 }
@@ -206,11 +206,9 @@ static void take_page(struct dma_map *map, uint64_t offset, bool alone, bool act
 {
 	struct verdict verdict = judge(map, offset, alone, active);
 
-	if (verdict.writer == BY_DEVICE && verdict.certain)
-		dma_state->completes = true;
-
 	record_page(map, offset, verdict);
 	map->pages[offset / DMA_PAGE] |= verdict.writer == BY_DEVICE ? PAGE_BY_DEVICE : PAGE_BY_DRIVER;
+	map->by_device |= verdict.writer == BY_DEVICE;
 	memcpy(map->copy + offset, dma_state->now, DMA_PAGE);
 }
 
@@ -231,7 +229,7 @@ static bool find_changed(uint32_t index, bool alone)
 		if (at >= map->size)
 			break;
 		if (dma_state->changed_count < DMA_CHANGED_MAX)
-			dma_state->changed[dma_state->changed_count++] = (struct dma_page){ .map = index, .offset = at };
+			dma_state->changed[dma_state->changed_count++] = (struct dma_page){ .map = index, .drivers = looks_like_drivers(map, at), .offset = at };
 		else
 			take_page(map, at, alone, true);
 	}
@@ -244,13 +242,16 @@ static uint8_t history(const struct dma_page *page)
 	return dma_state->maps[page->map].pages[page->offset / DMA_PAGE] & (PAGE_BY_DEVICE | PAGE_BY_DRIVER);
 }
 
-/* A page that only the device writes has changed, or no such page is known yet. */
 static bool is_active(void)
 {
-	bool active = !dma_state->completes;
+	bool active = false;
 
-	for (uint32_t i = 0; i < dma_state->changed_count && !active; i++)
-		active = history(&dma_state->changed[i]) == PAGE_BY_DEVICE;
+	for (uint32_t i = 0; i < dma_state->changed_count && !active; i++) {
+		const struct dma_page *page = &dma_state->changed[i];
+
+		active = !page->drivers && (history(page) == PAGE_BY_DEVICE ||
+					    (!history(page) && !dma_state->maps[page->map].by_device));
+	}
 	return active;
 }
 
@@ -270,8 +271,6 @@ static void take_changed(bool alone)
 			if (!read_page(map, page->offset))
 				continue;
 			take_page(map, page->offset, alone, active);
-			if (again && history(page) == PAGE_BY_DEVICE)
-				dma_state->completes = true;
 		}
 	}
 	dma_state->changed_count = 0;
@@ -296,6 +295,7 @@ void dma_compare_all(enum dma_moment moment, bool alone)
 		if (!find_changed(i, alone))
 			dma_state->maps[i].size |= 1, gone++;
 	take_changed(alone);
+	dma_asked();
 	for (uint32_t i = dma_state->count; gone && i-- > 0;) {
 		if (!(dma_state->maps[i].size & 1))
 			continue;

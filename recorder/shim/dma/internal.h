@@ -24,6 +24,7 @@ struct dma_map {
 	uint32_t ioas;   /* 0 for a container */
 	uint64_t stores; /* dma_state.stores when it was mapped */
 	bool device_writes;
+	bool by_device;  /* the device wrote in it */
 	bool tracked;    /* the kernel tells which pages the process wrote */
 	uint8_t *copy;   /* `size` bytes as of the last comparison, then `pages` */
 	uint8_t *pages;
@@ -31,6 +32,7 @@ struct dma_map {
 
 struct dma_page {
 	uint32_t map;
+	bool drivers; /* what changed looks like the driver's */
 	bool taken;
 	uint64_t offset;
 };
@@ -51,8 +53,8 @@ struct dma_state {
 	uint32_t count;
 	uint64_t bytes;  /* of all copies */
 	uint64_t stores; /* DMA_STORE moments until now */
+	int32_t pagemap;     /* + 1; 0: not open */
 	int32_t userfaultfd; /* + 1; 0: not tried, -1: there is none */
-	bool completes; /* pages are known that the device writes, for sure or more than once: a queue of completions, too */
 	uint32_t changed_count;
 	struct dma_page changed[DMA_CHANGED_MAX];
 	struct dma_region regions[DMA_REGIONS_MAX];
@@ -78,6 +80,8 @@ void dma_track(struct dma_map *map);
 void dma_untrack(const struct dma_map *map);
 /* Sets PAGE_WRITTEN where the process wrote since it was last asked. */
 void dma_ask_written(struct dma_map *map);
+/* All has been asked. */
+void dma_asked(void);
 /* Asks once more for one page, and leaves it to the next dma_ask_written, too. */
 bool dma_just_written(const struct dma_map *map, uint64_t offset);
 void dma_look_at_threads(struct dma_threads *threads);

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 
 #include "../core/fault_safe.h"
 #include "internal.h"
@@ -90,6 +91,7 @@ void dma_drop(uint32_t index)
 static uint8_t *make_copy(uint64_t address, uint64_t size, bool *unreadable)
 {
 	uint8_t *copy = raw_mmap(NULL, copy_bytes(size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct iovec to = { copy, size }, from = { (void *)address, size };
 
 	*unreadable = false;
 	if (raw_failed((long)copy))
@@ -97,8 +99,8 @@ static uint8_t *make_copy(uint64_t address, uint64_t size, bool *unreadable)
 	raw3(SYS_munlock, (long)copy, (long)copy_bytes(size), 0);
 	raw_madvise(copy, copy_bytes(size), MADV_DONTFORK);
 	raw_madvise(copy, copy_bytes(size), MADV_DONTDUMP);
-	/* A device's registers can't be read in this way, and must not be in any. */
-	*unreadable = fault_safe_copy(copy, address, size) != size;
+	/* A device's registers can't be read in this way (get_user_pages has none of VM_PFNMAP), and must not be in any. */
+	*unreadable = raw6(SYS_process_vm_readv, raw_getpid(), (long)&to, 1, (long)&from, 1, 0) != (long)size;
 	if (!*unreadable)
 		return copy;
 	raw_munmap(copy, copy_bytes(size));

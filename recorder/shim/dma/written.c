@@ -31,9 +31,19 @@ struct scan { /* struct pm_scan_arg of linux/fs.h */
 	uint64_t inverted, all_of, any_of, answer;
 };
 
+/* For as long as one comparison takes. */
 static int open_pagemap(void)
 {
-	return raw_openat(AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
+	if (!dma_state->pagemap)
+		dma_state->pagemap = 1 + raw_openat(AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
+	return dma_state->pagemap - 1;
+}
+
+void dma_asked(void)
+{
+	if (dma_state->pagemap > 0)
+		raw_close(dma_state->pagemap - 1);
+	dma_state->pagemap = 0;
 }
 
 /* Regions of [start, end) that were written, at most DMA_REGIONS_MAX; *walked is how far it came. Negative: errno. */
@@ -87,6 +97,7 @@ void dma_track(struct dma_map *map)
 		return;
 	/* From here on. */
 	dma_ask_written(map);
+	dma_asked();
 	for (uint64_t page = 0; page < map->size / DMA_PAGE; page++)
 		map->pages[page] = 0;
 }
@@ -134,8 +145,6 @@ void dma_ask_written(struct dma_map *map)
 			mark_written(dma_state->regions[i].start, dma_state->regions[i].end, map);
 		at = walked;
 	}
-	if (pagemap >= 0)
-		raw_close(pagemap);
 	/* The driver has closed our descriptor, or put memory there that can't be tracked. */
 	if (at < end)
 		map->tracked = false;
@@ -148,8 +157,6 @@ bool dma_just_written(const struct dma_map *map, uint64_t offset)
 	int pagemap = open_pagemap();
 	long found = pagemap < 0 ? -1 : scan(pagemap, at, at + DMA_PAGE, 0, &region, 1, &walked);
 
-	if (pagemap >= 0)
-		raw_close(pagemap);
 	return found != 0;
 }
 

@@ -9,12 +9,21 @@ import type { LivePiece, RecordedMemory } from './memory.js';
 import type { DmaStep, Step } from './script.js';
 
 const WORD = 8;
+/** Of a cache, and of an NVMe command: what is written there is written for one purpose. */
+const LINE = 64n;
 
 export type Fill = DmaStep & { readonly op: 'fill' };
 
 /** What the driver wrote: it is checked when the driver stores. */
 export function isFill(step: Step): step is Fill {
   return step.what === 'dma' && step.op === 'fill';
+}
+
+function wholeLines(fill: Fill): Fill {
+  const iova = fill.iova - (fill.iova % LINE);
+  const end = fill.iova + BigInt(fill.bytes.length);
+  const length = Number((end - iova + LINE - 1n) / LINE) * Number(LINE);
+  return { ...fill, iova, bytes: new Uint8Array(length) };
 }
 
 export class ComparedMemory {
@@ -37,11 +46,17 @@ export class ComparedMemory {
   }
 
   /**
-   * At the store before which it was found: is it there? What may have been the device's after all, and was not touched by
-   * the driver, the device writes now. Otherwise what is waited for; undefined when there is nothing left to say.
+   * At the store before which they were found: are they there? What may have been the device's after all, and was not touched
+   * by the driver, the device writes now. Answers what is waited for.
    */
-  unsettled(step: Fill): DmaStep | undefined {
-    this.reach(step);
+  unsettled(fills: readonly Fill[]): readonly DmaStep[] {
+    for (const fill of fills) this.reach(fill);
+    const wanted = fills.flatMap((fill) => this.#unsettled(fill) ?? []);
+    // A command's words that were what they are now did not change: they count, too.
+    return wanted.length > 0 ? wanted : fills.flatMap((fill) => this.#unsettled(wholeLines(fill)) ?? []);
+  }
+
+  #unsettled(step: Fill): DmaStep | undefined {
     const expected = this.#memory.recall(step.space, step.iova, step.bytes.length);
     // It was unmapped since; or it is what any program does with its memory, and another one in each run.
     if (expected === undefined || this.#memory.isOwn(step.space, step.iova)) return undefined;

@@ -6,7 +6,7 @@
  */
 import type { DriverWatch, Host, IrqRequest, Width } from '../device.js';
 import { littleEndian } from './accesses.js';
-import { type Fill, isFill } from './compared.js';
+import { isFill } from './compared.js';
 import type { Departure, DepartureKind, DriverSite } from './departure.js';
 import { PlayedMemory } from './played-memory.js';
 import type { DmaStep, InterruptStep, MapStep, Step } from './script.js';
@@ -242,16 +242,10 @@ export class Player implements DriverWatch {
     const fills = before.filter(isFill);
     this.#script.removeAll([...passed, ...fills]);
     this.#script.remove(gate);
-    this.#script.putFirst(this.#unsettled(fills));
+    // What it had written for the device by then is to be there, or is waited for.
+    this.#script.putFirst(this.#memory.compared.unsettled(fills));
     // After the access has been answered: a doorbell does not wait for its command.
     this.#host?.defer(() => this.#play());
-  }
-
-  /** What its thread had written for the device by then. Answers what is not there yet. */
-  #unsettled(fills: readonly Fill[]): readonly DmaStep[] {
-    const { compared } = this.#memory;
-    for (const fill of fills) compared.reach(fill);
-    return fills.flatMap((fill) => compared.unsettled(fill) ?? []);
   }
 
   /** A silent driver that has what it needs to be called. */
