@@ -207,6 +207,13 @@ long netlink_vector(int fd, const struct iovec *pieces, size_t count, int flags,
 		return flags & MSG_OOB ? -EOPNOTSUPP : sim_netlink_send(fd, pieces, count);
 	if (flags & MSG_OOB)
 		return -EOPNOTSUPP;
+	/* As import_iovec: all of the array must be there, whatever of it is needed. */
+	for (size_t i = 0; i < count; i++) {
+		struct iovec piece;
+
+		if (fault_safe_copy(&piece, (uint64_t)(pieces + i), sizeof(piece)) != sizeof(piece))
+			return -EFAULT;
+	}
 	/* Waits as the driver said, by libc's function: a signal or a cancellation ends it as on any socket. */
 	do {
 		ssize_t ready = PERFORM(how, recvfrom, SYS_recvfrom, fd, &first, sizeof(first),

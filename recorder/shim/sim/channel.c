@@ -351,6 +351,7 @@ void sim_in_child(void)
 	struct sim_call call;
 	bool used = false;
 
+	sim_netlink_in_child();
 	if (shim_session.mode == SHIM_SIMULATING)
 		shim_process.pid = (uint32_t)raw_getpid();
 	for (unsigned int i = 0; i < CHANNELS; i++)

@@ -46,6 +46,11 @@ void sim_restore_signals(uint64_t mask);
 /* The server is gone: said once. */
 void sim_lost(void);
 
+/* --- netlink.c ---------------------------------------------------------------------------------------------------------- */
+
+/* In a forked child. */
+void sim_netlink_in_child(void);
+
 /* --- service.c ---------------------------------------------------------------------------------------------------------- */
 
 /* The thread that signals eventfds runs in this process; or a negative errno: it can't. */

@@ -39,7 +39,7 @@ static unsigned char *room_for(size_t length, unsigned char small[SMALL_DATAGRAM
 	return raw_mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
-static void give_back(unsigned char *bytes, size_t length, const unsigned char *small)
+static void leave_room(unsigned char *bytes, size_t length, const unsigned char *small)
 {
 	if (bytes != small)
 		raw_munmap(bytes, length);
@@ -78,7 +78,7 @@ long sim_netlink_send(int fd, const struct iovec *pieces, size_t count)
 	result = gather(bytes, pieces, count);
 	if (result >= 0)
 		result = sim_write(fd, bytes, (size_t)length, SIM_POSITION, 0);
-	give_back(bytes, (size_t)length, small);
+	leave_room(bytes, (size_t)length, small);
 	return result;
 }
 
@@ -141,7 +141,7 @@ static long scatter(const unsigned char *from, size_t length, const struct iovec
 	return (long)done;
 }
 
-static long take(int fd, const struct iovec *pieces, size_t count, bool peek, size_t *copied)
+static long take_datagram(int fd, const struct iovec *pieces, size_t count, bool peek, size_t *copied)
 {
 	unsigned char small[SMALL_DATAGRAM], *bytes;
 	uint32_t length;
@@ -157,11 +157,17 @@ static long take(int fd, const struct iovec *pieces, size_t count, bool peek, si
 	got = peek ? peek_all(fd, bytes, length) : receive_all(fd, bytes, length);
 	if (!got)
 		got = scatter(bytes, length, pieces, count);
-	give_back(bytes, length, small);
+	leave_room(bytes, length, small);
 	if (got < 0)
 		return got;
 	*copied = (size_t)got;
 	return length;
+}
+
+/* Another thread of the parent's may have been receiving. */
+void sim_netlink_in_child(void)
+{
+	__atomic_store_n(&receiving, 0, __ATOMIC_RELEASE);
 }
 
 long sim_netlink_take(int fd, const struct iovec *pieces, size_t count, bool peek, size_t *copied)
@@ -171,7 +177,7 @@ long sim_netlink_take(int fd, const struct iovec *pieces, size_t count, bool pee
 
 	while (__atomic_exchange_n(&receiving, 1, __ATOMIC_ACQUIRE))
 		raw_nanosleep(20000);
-	result = take(fd, pieces, count, peek, copied);
+	result = take_datagram(fd, pieces, count, peek, copied);
 	__atomic_store_n(&receiving, 0, __ATOMIC_RELEASE);
 	sim_restore_signals(mask);
 	if (result == -EIO)

@@ -21,6 +21,7 @@
 #include "../sim/channel.c"
 #include "../sim/connection.c"
 #include "../sim/files.c"
+#include "../sim/netlink.c"
 #include "../sim/paths.c"
 #include "../sim/requests.c"
 #include "../sim/service.c"
