@@ -21,7 +21,7 @@ import type { ReplayReport } from './divergence.js';
 import type { Guard } from './guard.js';
 import { Interrupts } from './interrupts.js';
 import { Ioctls } from './ioctls.js';
-import type { Masks } from './masks.js';
+import { Masks } from './masks.js';
 import { MemoryContents } from './memory-contents.js';
 import { Narrator } from './narrator.js';
 import { NetlinkSockets } from './netlink.js';
@@ -44,6 +44,21 @@ export interface ReplayOptions {
   readonly guard: Guard | undefined;
   /** Each event is put into words. */
   readonly narrate: boolean;
+}
+
+/** A whole session at once, all of it compared, where nothing else is said. */
+export function replayOptions(options: Partial<ReplayOptions> = {}): ReplayOptions {
+  return {
+    masks: new Masks(),
+    pace: 'fast',
+    from: 0,
+    to: Number.MAX_SAFE_INTEGER,
+    until: undefined,
+    patienceNs: 0,
+    guard: undefined,
+    narrate: false,
+    ...options,
+  };
 }
 
 /** So far ahead the caller may sleep: it can be told to stop meanwhile. */

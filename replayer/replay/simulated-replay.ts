@@ -4,8 +4,7 @@ import type { Trace } from '../../traces/reader.js';
 import type { ReplayReport } from './divergence.js';
 import { driveReplay } from './drive.js';
 import { adaptTarget } from './interfaces/adapt.js';
-import { Masks } from './masks.js';
-import { Replay, type ReplayOptions } from './replay.js';
+import { Replay, type ReplayOptions, replayOptions } from './replay.js';
 import { SimulatedTarget } from './simulated-target.js';
 
 /** The simulated kernel, with the interface that the session was recorded on. */
@@ -26,22 +25,11 @@ export interface SimulatedReplayOptions extends Partial<Pick<ReplayOptions, 'mas
 export async function replay(
   trace: Trace,
   device: string,
-  options: SimulatedReplayOptions = {},
+  { kernel = '', ...given }: SimulatedReplayOptions = {},
 ): Promise<ReplayReport> {
-  const target = adaptTarget(trace, simulatedTarget(trace, device, options.kernel ?? ''));
+  const target = adaptTarget(trace, simulatedTarget(trace, device, kernel));
   try {
-    return await driveReplay(
-      new Replay(trace, target, {
-        masks: options.masks ?? new Masks(),
-        pace: options.pace ?? 'fast',
-        from: 0,
-        to: Number.MAX_SAFE_INTEGER,
-        until: options.until,
-        patienceNs: 0,
-        guard: undefined,
-        narrate: false,
-      }),
-    );
+    return await driveReplay(new Replay(trace, target, replayOptions(given)));
   } finally {
     target.end();
   }

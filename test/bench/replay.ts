@@ -5,9 +5,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HardwareTarget } from '../../replayer/hardware/hardware-target.js';
-import { Masks } from '../../replayer/replay/masks.js';
 import { paceOf } from '../../replayer/replay/pace.js';
-import { Replay, type ReplayOptions, replayAll } from '../../replayer/replay/replay.js';
+import { Replay, replayAll, replayOptions } from '../../replayer/replay/replay.js';
 import { SimulatedTarget } from '../../replayer/replay/simulated-target.js';
 import type { Target } from '../../replayer/replay/target.js';
 import { RecordedSession } from '../../session/fixtures.js';
@@ -20,17 +19,6 @@ const PACED = 20_000;
 const INTERVAL_NS = 100_000;
 const RUNS = 5;
 const CONFIG = 7n << 40n;
-
-const OPTIONS: ReplayOptions = {
-  masks: new Masks(),
-  pace: 'fast',
-  from: 0,
-  to: Number.MAX_SAFE_INTEGER,
-  until: undefined,
-  patienceNs: 0,
-  guard: undefined,
-  narrate: false,
-};
 
 /** The proportions of an NVMe driver at work: doorbells, a status register now and then, configuration space hardly ever. */
 async function writeSession(path: string): Promise<void> {
@@ -90,7 +78,7 @@ class StandinTarget extends HardwareTarget {
 
 function rate(trace: Trace, target: Target): number {
   const started = threadCpuNs();
-  const { operations } = replayAll(new Replay(trace, target, OPTIONS));
+  const { operations } = replayAll(new Replay(trace, target, replayOptions()));
   const ns = threadCpuNs() - started;
   target.end();
   return (operations / ns) * 1e9;
@@ -119,7 +107,7 @@ function lateness(path: string, target: Target): readonly number[] {
     before = now;
   });
   const trace = openTrace(path);
-  replayAll(new Replay(trace, target, { ...OPTIONS, pace }));
+  replayAll(new Replay(trace, target, replayOptions({ pace })));
   trace.close();
   target.end();
   return late.sort((a, b) => a - b);

@@ -15,8 +15,7 @@ import { type AccessKind, NativeAccess } from '../../replayer/native/access.js';
 import { Libc } from '../../replayer/native/libc.js';
 import { OpenDevice } from '../../replayer/replay/counterparts.js';
 import type { ReplayReport } from '../../replayer/replay/divergence.js';
-import { Masks } from '../../replayer/replay/masks.js';
-import { Replay, type ReplayOptions, replayAll } from '../../replayer/replay/replay.js';
+import { Replay, replayAll, replayOptions } from '../../replayer/replay/replay.js';
 import { SimulatedTarget } from '../../replayer/replay/simulated-target.js';
 import { RecordedSession } from '../../session/fixtures.js';
 import { EventFlag, EventKind, PayloadRole } from '../../traces/model.js';
@@ -34,17 +33,6 @@ import { BDF, LIMIT } from '../end-to-end/simulated.js';
 
 const scratch = scratchDirectory();
 const BAR_BYTES = 4096;
-const OPTIONS: ReplayOptions = {
-  masks: new Masks(),
-  pace: 'fast',
-  from: 0,
-  to: Number.MAX_SAFE_INTEGER,
-  until: undefined,
-  patienceNs: 0,
-  guard: undefined,
-  narrate: false,
-};
-
 /** A file takes the device's place, as for the recording of a stand-in. */
 class FileTarget extends HardwareTarget {
   readonly #path: string;
@@ -63,7 +51,7 @@ function replayOnFile(trace: Trace): ReplayReport {
   const path = join(scratch, 'bar');
   writeFileSync(path, new Uint8Array(BAR_BYTES));
   const target = new FileTarget(path);
-  const replay = new Replay(trace, target, OPTIONS);
+  const replay = new Replay(trace, target, replayOptions());
   const device = target.openDevice();
   for (const { id, path: name } of trace.definitions.objects.values())
     if (name.includes('standin-device')) replay.counterparts.devices.set(id, device);
@@ -172,7 +160,7 @@ test('what was refused should be refused, and what was not seen is not made up',
   access(EventKind.STORE, 0x24n, { errno: 14, value: 5n });
   access(EventKind.UPDATE, 0x24n, { errno: 14, value: 5n });
   const target = new SimulatedTarget('nvme', '');
-  const report = replayAll(new Replay(await s.trace(), target, OPTIONS));
+  const report = replayAll(new Replay(await s.trace(), target, replayOptions()));
   target.end();
   assert.deepEqual(
     report.divergences

@@ -9,7 +9,7 @@ import { packageRoot } from '../../abi/package-root.js';
 import type { Divergence, ReplayReport } from '../../replayer/replay/divergence.js';
 import { adaptTarget } from '../../replayer/replay/interfaces/adapt.js';
 import { Masks, parseMasks } from '../../replayer/replay/masks.js';
-import { Replay, type ReplayOptions, replayAll } from '../../replayer/replay/replay.js';
+import { Replay, type ReplayOptions, replayAll, replayOptions } from '../../replayer/replay/replay.js';
 import { SimulatedTarget } from '../../replayer/replay/simulated-target.js';
 import { RecordedSession } from '../../session/fixtures.js';
 import { EventKind } from '../../traces/model.js';
@@ -19,21 +19,10 @@ import { withChanges } from './with-changes.js';
 const directory = mkdtempSync(join(tmpdir(), 'vfiotape-replay-'));
 after(() => rmSync(directory, { recursive: true, force: true }));
 
-const OPTIONS: ReplayOptions = {
-  masks: new Masks(),
-  pace: 'fast',
-  from: 0,
-  to: Number.MAX_SAFE_INTEGER,
-  until: undefined,
-  patienceNs: 0,
-  guard: undefined,
-  narrate: false,
-};
-
 function replayed(trace: Trace, device: string, options: Partial<ReplayOptions> = {}): ReplayReport {
   const target = new SimulatedTarget(device, '');
   try {
-    return replayAll(new Replay(trace, target, { ...OPTIONS, ...options }));
+    return replayAll(new Replay(trace, target, replayOptions(options)));
   } finally {
     target.end();
   }
@@ -77,7 +66,7 @@ class WithoutGroups extends SimulatedTarget {
 test('a session of groups is reissued where there are only device nodes', () => {
   const trace = corpus('edu/group');
   const target = adaptTarget(trace, new WithoutGroups('edu', ''));
-  const report = replayAll(new Replay(trace, target, OPTIONS));
+  const report = replayAll(new Replay(trace, target, replayOptions()));
   target.end();
   assert.deepEqual(report.divergences.map(text), []);
   assert.deepEqual(report.omissions, []);
