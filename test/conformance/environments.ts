@@ -15,7 +15,9 @@ export type Questions =
   | 'cdev'
   | 'hot-reset'
   | 'noiommu'
-  | 'remapping';
+  | 'remapping'
+  /** After all others: the device does not come back. */
+  | 'removal';
 
 /** `nvme-port`: behind a root port. */
 export type DeviceKind = 'edu' | 'nvme' | 'nvme-port' | 'e1000e' | 'e1000' | 'virtio-net';
@@ -71,6 +73,7 @@ export const ENVIRONMENTS: readonly Environment[] = [
     'device',
     'iommufd',
     'cdev',
+    'removal',
   ]),
   environment('intel-6.12', '', 'nvme', 1, nvme, ['first', 'device', 'vectors', 'cdev']),
   environment('intel-6.12', '', 'nvme-port', 9, nvme, ['hot-reset']),
@@ -94,7 +97,12 @@ export const ENVIRONMENTS: readonly Environment[] = [
     'device',
     'cdev',
   ]),
-  environment('intel-6.1', 'version=6.1', 'edu', 4, () => edu(0xfe90_0000), ['first', 'type1', 'device']),
+  environment('intel-6.1', 'version=6.1', 'edu', 4, () => edu(0xfe90_0000), [
+    'first',
+    'type1',
+    'device',
+    'removal',
+  ]),
   environment('intel-6.1', 'version=6.1', 'nvme', 1, nvme, ['first', 'device', 'vectors']),
   environment('intel-6.1', 'version=6.1', 'e1000e', 2, e1000e, ['device', 'vectors']),
 ];

@@ -118,6 +118,11 @@ class Script {
       }
       case 'load':
         return this.#mapping(a).mapping.load(0, 4) === undefined ? 'SIGBUS' : 'ok';
+      case 'unbind':
+        this.#kernel.administration.takeAway(this.#kernel.devices[0]?.name ?? '');
+        return 'ok';
+      case 'unbound':
+        return this.#kernel.devices[0]?.isOpen === true ? 'no' : 'yes';
       default:
         throw new Error(`no such question: '${verb}'`);
     }
@@ -125,7 +130,8 @@ class Script {
 
   #path(word: string): string {
     const { nodes } = this.#kernel;
-    if (word === 'group') return nodes.find((node) => /^\/dev\/vfio\/\d+$/.test(node)) ?? '';
+    // The device's group is what it was, also when nothing is there any more.
+    if (word === 'group') return `/dev/vfio/${this.#kernel.devices[0]?.groupId}`;
     if (word === 'noiommu') return nodes.find((node) => node.startsWith('/dev/vfio/noiommu-')) ?? '';
     if (word === 'node') return nodes.find((node) => node.startsWith('/dev/vfio/devices/')) ?? '';
     return word;

@@ -12,12 +12,14 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define WORDS 64
 #define VARIABLES 128
 #define ARGUMENT_BYTES 8192
 #define WAIT_MS 100
+#define SETTLE_US 500000 /* an emulated machine is slow */
 
 static struct variable {
 	char name[32];
@@ -230,6 +232,44 @@ static const char *ask_memory(char **words, int count)
 	return "ok";
 }
 
+static pid_t unbinding;
+
+/*
+ * By another program: the write comes back when the device is closed, or never, and what this one has open or mapped is not to
+ * be held there.
+ */
+static const char *ask_unbind(void)
+{
+	char command[PATH_MAX];
+
+	snprintf(command, sizeof(command), "echo %s >/sys/bus/pci/devices/%s/driver/unbind", bdf, bdf);
+	fflush(stdout);
+	unbinding = fork();
+	if (unbinding == 0) {
+		for (int fd = 3; fd < 1024; fd++)
+			close(fd);
+		execl("/bin/sh", "sh", "-c", command, NULL);
+		_exit(127);
+	}
+	usleep(SETTLE_US);
+	return unbinding > 0 ? "ok" : answer(-1);
+}
+
+static const char *ask_unbound(void)
+{
+	int status;
+
+	usleep(SETTLE_US);
+	switch (waitpid(unbinding, &status, WNOHANG)) {
+	case 0:
+		return "no";
+	case -1:
+		return answer(-1);
+	default:
+		return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? "yes" : "failed";
+	}
+}
+
 static const char *ask(char **words, int count)
 {
 	static char text[64];
@@ -287,6 +327,10 @@ static const char *ask(char **words, int count)
 	}
 	if (strcmp(words[0], "load") == 0)
 		return load32((void *)value_of(words[1]), &loaded) ? "ok" : "SIGBUS";
+	if (strcmp(words[0], "unbind") == 0)
+		return ask_unbind();
+	if (strcmp(words[0], "unbound") == 0)
+		return ask_unbound();
 	bad("no such question:", words[0]);
 }
 
