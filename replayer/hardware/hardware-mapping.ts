@@ -9,18 +9,11 @@ const LINE = 64;
 export class HardwareMapping implements TargetMapping {
   readonly #access: NativeAccess;
   readonly #address: bigint;
-  readonly #writable: boolean;
   readonly #unmap: (mapping: HardwareMapping) => void;
 
-  constructor(
-    access: NativeAccess,
-    address: bigint,
-    writable: boolean,
-    unmap: (mapping: HardwareMapping) => void,
-  ) {
+  constructor(access: NativeAccess, address: bigint, unmap: (mapping: HardwareMapping) => void) {
     this.#access = access;
     this.#address = address;
-    this.#writable = writable;
     this.#unmap = unmap;
   }
 
@@ -29,7 +22,7 @@ export class HardwareMapping implements TargetMapping {
   }
 
   store(offset: number, width: AccessWidth, value: bigint): boolean {
-    return this.#writable && this.#access.store(this.#address + BigInt(offset), width, value);
+    return this.#access.store(this.#address + BigInt(offset), width, value);
   }
 
   loadWide(offset: number, into: Uint8Array): WideOutcome {
@@ -39,7 +32,6 @@ export class HardwareMapping implements TargetMapping {
   }
 
   storeWide(offset: number, from: Uint8Array, line: boolean): WideOutcome {
-    if (!this.#writable) return 'fault';
     const address = this.#address + BigInt(offset);
     if (line) {
       // It is refused where it is not aligned.
@@ -72,7 +64,6 @@ export class HardwareMapping implements TargetMapping {
     width: AccessWidth,
     { kind, operand, expected }: LockedUpdate,
   ): bigint | null | undefined {
-    if (!this.#writable) return undefined;
     return this.#access.update(this.#address + BigInt(offset), width, kind, operand, expected);
   }
 

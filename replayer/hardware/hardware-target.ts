@@ -76,10 +76,11 @@ export class HardwareTarget implements Target {
     return this.#libc.pwrite(fd, from, offset);
   }
 
-  mmap(fd: number, offset: bigint, length: bigint, writable: boolean): TargetMapping | number {
-    const address = this.#libc.mmap(fd, offset, length, writable);
+  /** Writable in any case: a driver may have changed the protection later on. */
+  mmap(fd: number, offset: bigint, length: bigint): TargetMapping | number {
+    const address = this.#libc.mmap(fd, offset, length, true);
     if (address < 0n) return Number(address);
-    const mapping = new HardwareMapping(this.#access, address, writable, (gone) => {
+    const mapping = new HardwareMapping(this.#access, address, (gone) => {
       if (this.#mappings.delete(gone)) this.#libc.munmap(address, length);
     });
     this.#mappings.add(mapping);

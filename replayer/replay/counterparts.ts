@@ -16,8 +16,9 @@ export interface HeldMapping {
   /** Within the region: from start up to end. */
   readonly start: number;
   readonly end: number;
-  /** As it was asked for. */
+  /** As they were asked for. */
   readonly length: number;
+  readonly readOnly: boolean;
 }
 
 const PAGE = 4096;
@@ -49,9 +50,9 @@ export class OpenDevice {
   }
 
   /** Pages are mapped whole. */
-  addMapping(region: number, mapping: TargetMapping, start: number, length: number): void {
+  addMapping(region: number, mapping: TargetMapping, start: number, length: number, readOnly: boolean): void {
     const mappings = this.mappings[region] ?? [];
-    mappings.push({ mapping, start, length, end: Math.ceil((start + length) / PAGE) * PAGE });
+    mappings.push({ mapping, start, length, readOnly, end: Math.ceil((start + length) / PAGE) * PAGE });
     this.mappings[region] = mappings;
   }
 
@@ -67,7 +68,7 @@ export class OpenDevice {
     const known = this.#byDescriptor[region];
     if (known !== undefined) return known;
     const mapping = new ByDescriptor(this.#target, this.fd, () => this.offset(region));
-    const made = { mapping, start: 0, length: 0, end: 0 };
+    const made = { mapping, start: 0, length: 0, readOnly: false, end: 0 };
     this.#byDescriptor[region] = made;
     return made;
   }

@@ -63,16 +63,13 @@ export class Regions {
     if (device === undefined || place === undefined || place.index === CONFIG_REGION) return false;
     pace.wait(event.time);
     account.operations++;
-    const result = target.mmap(
-      device.fd,
-      device.offset(place.index) + place.offset,
-      event.value,
-      (event.op & PROT_WRITE) !== 0,
-    );
+    const writable = (event.op & PROT_WRITE) !== 0;
+    const offset = device.offset(place.index) + place.offset;
+    const result = target.mmap(device.fd, offset, event.value, writable);
     const what = `mmap ${regionName(place.index)}+${hex(place.offset)}`;
     if (!compare.errno(event, what, typeof result === 'number' ? -result : 0)) return true;
     if (typeof result === 'number') return true;
-    device.addMapping(place.index, result, Number(place.offset), Number(event.value));
+    device.addMapping(place.index, result, Number(place.offset), Number(event.value), !writable);
     return true;
   }
 

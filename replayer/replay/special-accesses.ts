@@ -56,17 +56,16 @@ export class SpecialAccesses {
     }
   }
 
-  /** The device did not answer: it should not answer here. */
-  #refused(event: Event, place: Place): string | undefined {
+  /**
+   * The device did not answer, or the mapping did not allow it. Whether it answers here a load tells, also where it was a
+   * store: that was never made.
+   */
+  #refused(event: Event, place: Place): undefined {
     const { account } = this.#context;
-    const data = payloadBytes(event, PayloadRole.DATA) ?? littleEndian(event.value, Math.min(place.width, 8));
-    const storing = event.kind === EventKind.STORE && data.length === place.width;
-    const bytes = storing ? data : new Uint8Array(place.width);
+    if (event.kind !== EventKind.LOAD && place.readOnly) return undefined;
     account.operations++;
     account.compare();
-    const outcome = storing ? this.#storeBytes(event, place, bytes) : this.#loadBytes(place, bytes);
-    if (outcome === 'none') return LINE_REASON;
-    if (outcome !== 'fault')
+    if (this.#loadBytes(place, new Uint8Array(place.width)) !== 'fault')
       account.diverge('fault', event.number, event.object, placeText(place), 'SIGBUS', 'an access');
     return undefined;
   }

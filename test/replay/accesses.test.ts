@@ -121,7 +121,7 @@ test('what a processor can not do in one is said', () => {
   const file = openSync(join(scratch, 'old'), 'w+');
   ftruncateSync(file, BAR_BYTES);
   const address = libc.mmap(file, 0n, BigInt(BAR_BYTES), true);
-  const mapping = new HardwareMapping(new OldProcessor(), address, true, () => undefined);
+  const mapping = new HardwareMapping(new OldProcessor(), address, () => undefined);
   const data = Uint8Array.from({ length: 64 }, (_, i) => i);
   const seen = new Uint8Array(64);
   assert.equal(mapping.storeWide(0, data.subarray(0, 16), false), 'whole');
@@ -130,10 +130,6 @@ test('what a processor can not do in one is said', () => {
   assert.deepEqual(seen, data);
   assert.equal(mapping.storeWide(128, data, true), 'none');
   assert.equal(mapping.load(128, 8), 0n, 'half of a line is none');
-  const readOnly = new HardwareMapping(new NativeAccess(), address, false, () => undefined);
-  assert.equal(readOnly.store(0, 4, 1n), false);
-  assert.equal(readOnly.storeWide(0, data, false), 'fault');
-  assert.equal(readOnly.update(0, 4, { kind: 'exchange', operand: 1n, expected: 0n }), undefined);
   libc.munmap(address, BigInt(BAR_BYTES));
   closeSync(file);
 });
