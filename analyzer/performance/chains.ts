@@ -76,6 +76,10 @@ export class Chains {
     this.#plain.add(device);
   }
 
+  isPlain(device: number): boolean {
+    return this.#plain.has(device);
+  }
+
   wake(thread: number, device: number, time: number): void {
     const held = this.#woken.get(thread);
     if (held?.awaited === true) this.awaiting--;

@@ -229,6 +229,8 @@ export class Collection {
       chains.touch(state.name.object, threadOf(batch, group), this.#time(batch, row));
     if (chain !== undefined) {
       if ((act & Act.SUBMIT) !== 0) this.#submit(chain, batch, row);
+      // A ring that gives buffers back answers nothing.
+      else if (chain.oldest < 0 && chains.isPlain(chain.device)) chain.completions++;
       else chains.complete(chain, threadOf(batch, group), this.#time(batch, row));
     }
     if ((act & Act.APPLY) !== 0) {

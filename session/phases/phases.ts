@@ -17,6 +17,7 @@ import { movedBytes, payloadOf } from '../payloads.js';
 import { AddressSpaces } from '../story/address-spaces.js';
 import { COMMAND } from '../story/device-life.js';
 import type { Moment } from '../story/moment.js';
+import type { DevicePhases } from './device-phases.js';
 import { FollowedDevice } from './followed-device.js';
 import { ioctlMark, irqsMark, RESETS } from './marks.js';
 import type { PhaseSpan } from './phase.js';
@@ -66,6 +67,7 @@ class Pass {
   readonly #follower: GroupFollower;
   readonly #spaces: AddressSpaces;
   readonly #payloads = new PayloadCursor();
+  readonly #phases: DevicePhases[] = [];
   /** By group. */
   #plans: (Plan | undefined)[] = [];
   #codes = new Uint8Array(0);
@@ -117,7 +119,8 @@ class Pass {
   }
 
   #passedOver(): number {
-    for (const { phases } of this.devices.values()) if (!phases.isSettled) return Code.NOTHING;
+    const all = this.#phases;
+    for (let n = 0; n < all.length; n++) if (all[n]?.isSettled === false) return Code.NOTHING;
     return Code.MARK;
   }
 
@@ -143,6 +146,7 @@ class Pass {
     device.phases.mark('open', this.#opening ?? this.#event);
     this.#opening = undefined;
     this.devices.set(object, device);
+    this.#phases.push(device.phases);
     this.#stale();
     return device;
   }
