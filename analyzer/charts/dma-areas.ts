@@ -102,19 +102,30 @@ function keyOf({ start, length, readable, writable }: DmaMapping): string {
   return `${start} ${length} ${readable} ${writable}`;
 }
 
-/** Those with the least between them are put together. */
+/** Pairs with the least between them are put together, of these the smallest first: where all are neighbours, areas grow alike. */
 function fewer(sorted: readonly Held[], most: number): readonly Held[] {
-  if (sorted.length <= most) return sorted;
-  const gaps = sorted.slice(1).map((area, i) => ({ i, gap: area.start - (sorted[i] as Held).end }));
-  gaps.sort((a, b) => (a.gap < b.gap ? -1 : a.gap > b.gap ? 1 : 0));
-  const joined = new Set(gaps.slice(0, sorted.length - most).map(({ i }) => i));
-  const merged: Held[] = [];
-  sorted.forEach((area, i) => {
-    const last = merged.at(-1);
-    if (last !== undefined && joined.has(i - 1)) merged[merged.length - 1] = joinedAreas(last, area);
-    else merged.push(area);
-  });
-  return merged;
+  let areas = sorted;
+  while (areas.length > most) {
+    const pairs = areas.slice(1).map((area, i) => {
+      const before = areas[i] as Held;
+      return { i, gap: greatest(0n, area.start - before.end), extent: area.end - before.start };
+    });
+    pairs.sort((a, b) => compare(a.gap, b.gap) || compare(a.extent, b.extent));
+    const joined = new Set<number>();
+    for (const { i } of pairs) {
+      if (joined.size >= areas.length - most) break;
+      if (!joined.has(i - 1) && !joined.has(i + 1)) joined.add(i);
+    }
+    areas = areas.flatMap((area, i) => {
+      if (joined.has(i - 1)) return [];
+      return [joined.has(i) ? joinedAreas(area, areas[i + 1] as Held) : area];
+    });
+  }
+  return areas;
+}
+
+function compare(a: bigint, b: bigint): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 function joinedAreas(a: Held, b: Held): Held {

@@ -116,7 +116,7 @@ function gantt(
   const narrow = isNarrow(canvas);
   const height = blocks.reduce((sum, block) => sum + TITLE + block.length * ROW, 0) + AXIS;
   const textOf = ({ ns, spans }: Row): string =>
-    narrow || spans.length === 1 ? timeSpanText(ns) : `${timeSpanText(ns)} in ${countText(spans.length)}`;
+    narrow || spans.length === 1 ? timeSpanText(ns) : `${timeSpanText(ns)}, ${countText(spans.length)} times`;
   const right = 10 + Math.max(...blocks.flat().map((row) => textWidth(textOf(row))));
   const plot = plotArea(canvas, { top: 0, right, bottom: AXIS, left: 74 }, height, top);
   const x = canvas.d3.scaleLinear().domain([from, to]).range([0, plot.width]).clamp(true);

@@ -2,13 +2,14 @@
 /** Rows over time as a heat map: the lanes of threads, queues and vectors, and registers. */
 import type { Chart } from '../chart.js';
 import { isNarrow, plotArea, shortened, textWidth } from '../frame/canvas.js';
+import { legend } from '../frame/legend.js';
 import { marksOf } from '../frame/marks.js';
-import { countText } from '../frame/units.js';
+import { countText, timeSpanText } from '../frame/units.js';
 import type { Activity, Series } from './activity.js';
-import { cells, doubtBand, doubtText, timeAxis, timeScale } from './time-plot.js';
+import { cellLegend, cells, doubtBand, doubtText, timeAxis, timeScale } from './time-plot.js';
 
 const ROW = 18;
-const ABOVE = 16;
+const ABOVE = 42;
 const BELOW = 44;
 
 export interface RowGroup {
@@ -33,7 +34,7 @@ export function rowsOverTime(
   return {
     id: about.id,
     title: about.title,
-    summary: `${groups.map(({ name, rows: list }) => `${list.length} ${name}`).join(', ')}; most in ${busiest?.name ?? 'none'} (${countText(busiest?.total ?? 0)} ${about.unit}). Darker is more, in steps of a logarithm.${doubtText(activity)}`,
+    summary: `${groups.map(({ name, rows: list }) => `${list.length} ${name}`).join(', ')}; most in ${busiest?.name ?? 'none'} (${countText(busiest?.total ?? 0)} ${about.unit}). Darker is more, in steps of a logarithm: the colours are of ${about.unit} in ${timeSpanText(activity.binSeconds * 1e9)}.${doubtText(activity)}`,
     table: {
       columns: [{ name: 'kind' }, { name: 'name' }, { name: about.unit, numeric: true }],
       rows: rows.map(({ group, series }) => [group, series.name, countText(series.total)]),
@@ -45,7 +46,8 @@ export function rowsOverTime(
       const names = rows.map(({ series }) => shortened(series.name, characters, 'end'));
       const left = 10 + Math.max(0, ...names.map(textWidth));
       const plot = plotArea(canvas, { top: ABOVE, right: 16, bottom: BELOW, left });
-      const most = Math.max(1, ...rows.flatMap(({ series }) => [...series.bins]));
+      const most = rows.reduce((sum, { series }) => Math.max(sum, ...series.bins), 1);
+      legend(canvas, cellLegend(most), 4, 6);
       rows.forEach((_, n) => {
         const y = n * ROW;
         plot.layer

@@ -3,6 +3,7 @@
 import type { ScaleLinear } from 'd3';
 import { bottomAxis } from '../frame/axes.js';
 import type { Canvas, Layer, Plot } from '../frame/canvas.js';
+import type { LegendEntry } from '../frame/legend.js';
 import { countText, timeUnit } from '../frame/units.js';
 import { type Activity, BINS } from './activity.js';
 
@@ -20,6 +21,19 @@ export function timeAxis(
   scale: ScaleLinear<number, number>,
 ): void {
   bottomAxis(canvas.d3, plot, scale, { unit: timeUnit(to), label: 'time since the start' });
+}
+
+/** What the colours of cells stand for: every other step, by the most that it has. */
+export function cellLegend(most: number): readonly LegendEntry[] {
+  const upTo = (step: number): number => Math.floor(Math.expm1((step / STEPS) * Math.log1p(most)));
+  const entries: LegendEntry[] = [{ mark: 'h0', text: 'none' }];
+  let before = 0;
+  for (let step = 2; step <= STEPS; step += 2) {
+    const count = step === STEPS ? most : upTo(step);
+    if (count > before) entries.push({ mark: `h${step}`, text: `up to ${countText(count)}` });
+    before = Math.max(before, count);
+  }
+  return entries;
 }
 
 /** One row of cells, darker where there was more; `most` of one bin is the darkest. */
