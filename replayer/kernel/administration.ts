@@ -28,8 +28,11 @@ export class Administration {
   plan(name: string, { removeAfterMs, suspendAfterMs }: Plans): void {
     const device = this.devices.find((one) => one.name === name);
     if (device === undefined || (removeAfterMs === undefined && suspendAfterMs === undefined)) return;
+    const unopened = `${name} was to be taken away, or the machine to sleep, some time after it was opened, and nobody opened it`;
+    this.#planned.add(unopened);
     device.onOpened = () => {
       device.onOpened = undefined;
+      this.#planned.delete(unopened);
       if (removeAfterMs !== undefined)
         this.#after(removeAfterMs, `${name} was to be taken away`, () => this.takeAway(name));
       if (suspendAfterMs !== undefined)

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drivers of 2010 that hear by netlink of hot-unplug and suspend, in processes of their own: run, recorded and judged.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { compileC } from '../compile.js';
-import { scratchDirectory, vfiotape } from './harness.js';
+import { command, scratchDirectory, vfiotape } from './harness.js';
 import { BDF, buildExample, LIMIT } from './simulated.js';
 
 const scratch = scratchDirectory();
@@ -170,6 +171,17 @@ test('sysfs: who writes to the device’s file `remove` takes it away', LIMIT, (
   assert.equal(status, 0, stderr);
   assert.match(stdout, /^the device is to be taken away$/m);
   assert.match(stderr, /was taken away: its driver was told \(the request interrupt\)/);
+});
+
+test('who waits for a message when the simulator is killed gets an error', LIMIT, async () => {
+  const words = ['run', ...MACHINE, '--', 'sh', '-c', `${driver} waits ${BDF} | cat`];
+  const child = spawn(process.execPath, [command, ...words], { stdio: ['ignore', 'pipe', 'ignore'] });
+  let said = '';
+  for await (const piece of child.stdout) {
+    said += String(piece);
+    if (said === 'waiting\n') child.kill('SIGKILL');
+  }
+  assert.equal(said, 'waiting\nthe simulator has ended: 5\nsending: 5\n');
 });
 
 test('a machine of today has no family VFIO, and its netlink is untouched', LIMIT, () => {

@@ -5,7 +5,7 @@
  *
  *	lyon2010_netlink MODE DDDD:BB:DD.F
  *
- * MODE: sockets; remove; suspend, and what it answers: agree, refuse, silent; deaf: it registers for nothing; child: a forked
+ * MODE: sockets; waits, until the simulator has ended; remove; suspend, and what it answers: agree, refuse, silent; deaf: it registers for nothing; child: a forked
  * process hears for it.
  */
 #include <errno.h>
@@ -297,6 +297,12 @@ int main(int argc, char **argv)
 		try_names(fd);
 		try_messages(fd);
 		try_waiting(fd);
+		return 0;
+	}
+	if (strcmp(mode, "waits") == 0) {
+		printf("waiting\n");
+		printf("the simulator has ended: %d\n", recv(fd, &answer, sizeof(answer), 0) < 0 ? errno : 0);
+		printf("sending: %d\n", send(fd, &answer, sizeof(answer.header), 0) < 0 ? errno : 0);
 		return 0;
 	}
 	if (strcmp(mode, "deaf") != 0)
