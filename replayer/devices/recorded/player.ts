@@ -10,7 +10,7 @@ import { isFill } from './compared.js';
 import type { Departure, DepartureKind, DriverSite } from './departure.js';
 import { PlayedMemory } from './played-memory.js';
 import type { DmaStep, InterruptStep, MapStep, Step } from './script.js';
-import { LENIENT, STRICT, StallWatch } from './stall.js';
+import { DEPARTED, LENIENT, STRICT, StallWatch } from './stall.js';
 import { type Answer, type Gate, isAnswer, isGate, keyOf, OVERTAKEN_MOST, ScriptWindow } from './window.js';
 
 const CONFIG = 7;
@@ -68,7 +68,7 @@ export class Player implements DriverWatch {
       again: () => this.#play(),
     });
     this.#stall = new StallWatch({
-      limits: options.stops ? STRICT : LENIENT,
+      limits: () => (options.stops ? STRICT : this.departed > 0 ? DEPARTED : LENIENT),
       awaits: () => this.#awaits(),
       recordedMs: () => {
         const { next } = this.#script;

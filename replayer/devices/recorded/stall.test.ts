@@ -7,7 +7,7 @@ function watched({ awaits = true, recordedMs = 0 }: { awaits?: boolean; recorded
   const told: string[] = [];
   const clock = { now: 0 };
   const watch = new StallWatch({
-    limits: { polling: 1000, silent: 5000 },
+    limits: () => ({ polling: 1000, silent: 5000 }),
     awaits: () => awaits,
     recordedMs: () => recordedMs,
     stuck: (got, again) => told.push(`${got}${again ? ' again' : ''}`),

@@ -11,9 +11,11 @@ export interface StallLimits {
   readonly silent: number;
 }
 
-/** A driver that is to keep to the script may also be one that waits for its user. */
+/** A driver that is to keep to the script, and has so far, may also be one that waits for its user. */
 export const STRICT: StallLimits = { polling: 10_000, silent: 60_000 };
-export const LENIENT: StallLimits = { polling: 2_000, silent: 5_000 };
+export const LENIENT: StallLimits = { polling: 2_000, silent: 20_000 };
+/** Of one that has left it. */
+export const DEPARTED: StallLimits = { polling: 2_000, silent: 5_000 };
 
 /** So many reads are no coincidence. */
 const POLLS_LEAST = 64;
@@ -22,7 +24,7 @@ const LOOK_MS = 100;
 const SLOWER = 10;
 
 export interface StallOptions {
-  readonly limits: StallLimits;
+  readonly limits: () => StallLimits;
   /** Whether a silent driver may be waiting for its device. */
   readonly awaits: () => boolean;
   /** ms that went by in the recording until the driver's next write; undefined when there is none. */
@@ -80,7 +82,7 @@ export class StallWatch {
   /** Once it is known to be stuck it is looked after at once. */
   #limit(how: keyof StallLimits): number {
     if (this.#again) return LOOK_MS;
-    return this.#options.limits[how] + SLOWER * (this.#options.recordedMs() ?? 0);
+    return this.#options.limits()[how] + SLOWER * (this.#options.recordedMs() ?? 0);
   }
 
   #stuck(got: string): void {
