@@ -6,10 +6,11 @@
 import { findIoctl } from '../../abi/ioctls.js';
 import { IOAS_MAP, IOAS_UNMAP } from '../../abi/iommufd/ioas.js';
 import { decode, readU32 } from '../../abi/layout.js';
-import { EVENTFD, isDevice, SYSFS } from '../../abi/object-kinds.js';
+import { EVENTFD, isDevice, LYON_NETLINK, SYSFS } from '../../abi/object-kinds.js';
 import { DMA_MAP, DMA_UNMAP } from '../../abi/vfio/type1.js';
 import { type Event, EventKind, PayloadRole } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
+import { isPeek } from '../netlink.js';
 import { payloadOf } from '../payloads.js';
 import { Session } from '../state.js';
 
@@ -170,6 +171,7 @@ export class SetUp {
         return `${event.kind} ${event.object} ${event.op & 0xffff} ${event.offset}`;
       case EventKind.READ:
       case EventKind.WRITE:
+        if (kind === LYON_NETLINK) return netlinkKey(event);
         return isDevice(kind) ? `${event.kind} ${event.object} ${event.op} ${event.offset}` : undefined;
       case EventKind.IOCTL: {
         if (kind === EVENTFD || kind === SYSFS) return undefined;
@@ -180,4 +182,11 @@ export class SetUp {
         return undefined;
     }
   }
+}
+
+/** What was registered for, and what was answered to that. */
+function netlinkKey(event: Event): string | undefined {
+  if (event.errno !== 0 || isPeek(event)) return undefined;
+  const bytes = payloadOf(event, PayloadRole.DATA) ?? NOTHING;
+  return `${event.kind} ${event.object} ${Buffer.from(bytes).toString('latin1')}`;
 }

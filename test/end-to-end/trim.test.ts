@@ -140,3 +140,9 @@ for (const [words, expected] of MISTAKES) {
     assert.deepEqual(readFileSync(pathOf('edu')), before);
   });
 }
+
+test('what a driver of 2010 registered for by netlink goes with each window', LIMIT, () => {
+  const { path } = trimmed(join(packageRoot(), 'traces/corpus/lyon2010/nvme.vtape'), 200, 260);
+  assert.match(vfiotape('dump', path).stdout, /send VFIO_MSG_REGISTER device=0000:00:04\.0/);
+  assert.doesNotMatch(vfiotape('check', path).stdout, /^note LYON-002/m);
+});
