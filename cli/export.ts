@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { statSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { UserError } from '../abi/user-error.js';
 import { partition, sessionNames } from '../analyzer/exports/data-set.js';
 import { type ExportResult, type ExportTask, exportTrace } from '../analyzer/exports/export-trace.js';
@@ -47,10 +47,17 @@ function tasksFor(paths: readonly string[], format: ExportFormatName, output: st
   const { extension } = EXPORT_FORMATS[format];
   const isDirectory = statSync(output, { throwIfNoEntry: false })?.isDirectory() ?? /\/$/.test(output);
   const toPartitions = format === 'parquet' && (isDirectory || !output.endsWith(`.${extension}`));
-  if (paths.length === 1 && !isDirectory && !toPartitions)
+  if (paths.length === 1 && !isDirectory && !toPartitions) {
+    if (statSync(dirname(output), { throwIfNoEntry: false })?.isDirectory() !== true)
+      throw new UserError(`export: there is no directory ${dirname(output)}`);
     return [{ source: paths[0] as string, format, path: output }];
+  }
   if (!isDirectory && statSync(output, { throwIfNoEntry: false }) !== undefined)
-    throw new UserError(`export: ${output} is a file; several traces need a directory`);
+    throw new UserError(
+      paths.length > 1
+        ? `export: ${output} is a file; several traces need a directory`
+        : `export: ${output} is a file without .${extension}, and no directory for a data set`,
+    );
   return sessionNames(paths).map((session, n) => {
     const source = paths[n] as string;
     if (format !== 'parquet') return { source, format, path: join(output, `${session}.${extension}`) };

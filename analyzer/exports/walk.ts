@@ -3,6 +3,7 @@
 
 import { IOAS_MAP, IOAS_UNMAP } from '../../abi/iommufd/ioas.js';
 import { errnoName } from '../../abi/linux/errno.js';
+import { LYON_DMA_MAP } from '../../abi/lyon2010/ioctls.js';
 import { tierName } from '../../abi/mmio-sites.js';
 import { escapeText } from '../../abi/text.js';
 import { regionName } from '../../abi/vfio/regions.js';
@@ -73,7 +74,16 @@ const DMA_ARGUMENTS: Readonly<
     size: IOAS_UNMAP.fields.length.offset,
     role: PayloadRole.OUT,
   },
+  VFIO_DMA_MAP_IOVA: lyon(PayloadRole.IN),
+  // The kernel chose the IOVA.
+  VFIO_DMA_MAP_ANYWHERE: lyon(PayloadRole.OUT),
+  VFIO_DMA_UNMAP: lyon(PayloadRole.IN),
 };
+
+function lyon(role: number): { readonly iova: number; readonly size: number; readonly role: number } {
+  const { dmaaddr, size } = LYON_DMA_MAP.fields;
+  return { iova: dmaaddr.offset, size: size.offset, role };
+}
 
 export function isDmaCall(operation: string): boolean {
   return operation in DMA_ARGUMENTS;

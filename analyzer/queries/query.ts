@@ -14,6 +14,7 @@ export async function runQuery(
   sql: string,
   load: () => Promise<typeof import('@duckdb/node-api')> = () => import('@duckdb/node-api'),
 ): Promise<Answer> {
+  if (sql.trim() === '') throw new UserError('query: there is no statement in it');
   const { DuckDBInstance } = await loaded(load);
   const instance = await DuckDBInstance.create(':memory:');
   const connection = await instance.connect();
@@ -21,10 +22,16 @@ export async function runQuery(
     const findings = existsSync(join(directory, 'findings'));
     for (const view of viewDefinitions(resolve(directory), findings)) await connection.run(view);
     try {
-      const reader = await connection.runAndReadAll(sql);
+      const statements = await connection.extractStatements(sql);
+      for (let n = 0; n < statements.count - 1; n++) await (await statements.prepare(n)).run();
+      // Several statements are answered by the last: what comes before it prepares it.
+      const last = await statements.prepare(statements.count - 1);
+      const reader = await last.runAndReadAll();
       return { columns: reader.columnNames(), rows: reader.getRowsJson() };
     } catch (error) {
-      const [line] = String((error as Error).message).split('\n');
+      const [line] = String((error as Error).message)
+        .replace('Failed to extract statements: ', '')
+        .split('\n');
       throw new UserError(`query: ${line}; docs/queries.md has the views and their columns`);
     }
   } finally {

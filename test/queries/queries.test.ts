@@ -74,3 +74,9 @@ test('without DuckDB the answer is how to install it', async () => {
     message: 'query: needs DuckDB, which is not installed here; npm install @duckdb/node-api',
   });
 });
+
+test('several statements are answered by the last, none is refused', { skip: missing }, async () => {
+  const answer = await runQuery(directory, 'SET threads = 1; SELECT 1 AS one; SELECT 2 AS two');
+  assert.deepEqual(answer, { columns: ['two'], rows: [[2]] });
+  await assert.rejects(runQuery(directory, ' \n'), { message: 'query: there is no statement in it' });
+});
