@@ -23,7 +23,7 @@ import { print } from './output.js';
 import { reportJson, reportText } from './replay-report.js';
 import { defineVerb } from './verb.js';
 
-/** Of hardware; a simulated device does at once what it does. */
+/** Of hardware, and of a server's device; one of ours does at once what it does. */
 const PATIENCE_NS = 1_000_000_000;
 const STOPPING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
@@ -238,7 +238,7 @@ async function openTarget(
   const another =
     recorded === undefined ? undefined : compareDevices(recorded, target.ids, target.label).another;
   if (another !== undefined) say(another);
-  if (!dryRun) return { target, guard: undefined, patienceNs: 0 };
+  if (!dryRun) return { target, guard: undefined, patienceNs: target.isOutside ? PATIENCE_NS : 0 };
   const { DryRunTarget } = await import('../replayer/hardware/dry-run.js');
   return { target: new DryRunTarget(target), guard: undefined, patienceNs: 0 };
 }

@@ -90,6 +90,8 @@ export interface Device {
   configRead?(offset: number, width: 1 | 2 | 4): number | undefined;
   /** For a device that must know beforehand what it may reach: hardware does not, it tries. */
   memoryChanged?(change: MemoryChange): void;
+  /** For a device that something else drives: what came from there is done now, or what comes within so many ms. */
+  settle?(milliseconds: number): void;
   /** The function is gone from the machine: release files and timers. */
   close?(): void;
 }

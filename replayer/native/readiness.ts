@@ -19,6 +19,7 @@ export class Readiness {
   readonly #wake: number;
   readonly #control;
   readonly #wait;
+  readonly #waitHere;
   readonly #events: bigint;
   readonly #callbacks = new Map<number, () => void>();
   #waiting = false;
@@ -30,6 +31,7 @@ export class Readiness {
     if (this.#epoll < 0 || this.#wake < 0) throw new Error('no descriptor is left');
     this.#control = libc.function('epoll_ctl', 'int', ['int', 'int', 'int', 'void *']);
     this.#wait = libc.asynchronous('epoll_wait', 'int', ['int', 'uint64_t', 'int', 'int']);
+    this.#waitHere = libc.function('epoll_wait', 'int', ['int', 'void *', 'int', 'int']);
     // Where the thread writes must not move.
     this.#events = libc.allocate(4096n);
     this.#change(EPOLL_CTL_ADD, this.#wake, EPOLLIN);
@@ -47,6 +49,12 @@ export class Readiness {
     this.#callbacks.set(fd, callback);
     this.#change(EPOLL_CTL_ADD, fd, 0);
     this.#arm();
+  }
+
+  /** For who does not let the event loop turn: calls back for what is there, or comes within so many ms. */
+  poll(milliseconds: number): void {
+    const events = new Uint8Array(new ArrayBuffer(EVENT * EVENTS));
+    this.#callBack(events, this.#waitHere(this.#epoll, events, EVENTS, milliseconds) as number);
   }
 
   /** Before the descriptor is closed. */
@@ -82,9 +90,13 @@ export class Readiness {
       this.#release();
       return;
     }
-    const view = new DataView(Uint8Array.from(this.libc.view(this.#events, EVENT * EVENTS)).buffer);
-    for (let i = 0; i < count; i++) this.#callbacks.get(view.getInt32(EVENT * i + 4, true))?.();
+    this.#callBack(Uint8Array.from(this.libc.view(this.#events, EVENT * EVENTS)), count);
     this.#arm();
+  }
+
+  #callBack(events: Uint8Array, count: number): void {
+    const view = new DataView(events.buffer, events.byteOffset);
+    for (let i = 0; i < count; i++) this.#callbacks.get(view.getInt32(EVENT * i + 4, true))?.();
   }
 
   #release(): void {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The simulated kernel in this process, as the machine that a session is reissued on. */
+import type { Device } from '../devices/device.js';
 import { EBADF, EMFILE } from '../kernel/errno.js';
 import { SimulatedKernel } from '../kernel/kernel.js';
 import { LocalEventfd } from '../kernel/local-process.js';
@@ -75,6 +76,8 @@ export class SimulatedTarget implements Target {
   readonly lyonPath: string | undefined;
   readonly ids: DeviceIds;
   readonly #kernel: SimulatedKernel;
+  /** Devices that something else drives. */
+  readonly #outside: readonly Device[];
   readonly #process = new ReplayProcess();
   readonly #argument: bigint;
   /** The argument where ioctls expect it, and the process's memory everywhere else. */
@@ -94,6 +97,9 @@ export class SimulatedTarget implements Target {
     if (placed === undefined) throw new Error('a simulated machine without its device');
     this.label = `sim:${device}`;
     this.bdf = placed.name;
+    this.#outside = this.#kernel.functions.flatMap(({ fn }) =>
+      fn.device.settle === undefined ? [] : [fn.device],
+    );
     const { vendor, device: id, classCode, subsystemVendor, subsystem, revision } = placed.fn.pci;
     this.ids = {
       ...{ vendor, device: id, classCode },
@@ -203,16 +209,28 @@ export class SimulatedTarget implements Target {
     return {
       fd,
       read: () => eventfd.read(),
-      wait: () => {
-        this.settle();
-        return eventfd.read();
+      wait: (ns) => {
+        const until = performance.now() + ns / 1e6;
+        for (;;) {
+          this.settle();
+          const count = eventfd.read();
+          const left = until - performance.now();
+          if (count > 0n || left <= 0 || this.#outside.length === 0) return count;
+          for (const device of this.#outside) device.settle?.(Math.ceil(left));
+        }
       },
       write: () => eventfd.write(),
       close: () => this.#process.close(fd),
     };
   }
 
+  /** Whether what the device does takes time of its own. */
+  get isOutside(): boolean {
+    return this.#outside.length > 0;
+  }
+
   settle(): void {
+    for (const device of this.#outside) device.settle?.(0);
     // A device may keep itself busy for ever: then it goes on after the next call.
     for (let turn = 0; turn < TURNS_MOST && !this.#kernel.isIdle; turn++) this.#kernel.settle();
   }

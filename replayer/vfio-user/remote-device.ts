@@ -134,6 +134,10 @@ export class RemoteDevice implements Device {
       );
   }
 
+  settle(milliseconds: number): void {
+    this.#connected?.server.readiness.poll(milliseconds);
+  }
+
   close(): void {
     const connected = this.#connected;
     if (connected === undefined) return;

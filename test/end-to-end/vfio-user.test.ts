@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { openTrace } from '../../traces/reader.js';
 import { buildDriverFuzz, fuzzWords } from '../fuzz/driver-fuzz.js';
-import { command, run, vfiotape } from './harness.js';
+import { command, root, run, vfiotape } from './harness.js';
 import { BDF, buildExample, buildSimulated, LIMIT, missing, NAMESPACE, sharedScratch } from './simulated.js';
 
 const scratch = sharedScratch();
@@ -167,6 +167,24 @@ test('when the server dies, the driver gets ones and errors, and ends', LIMIT, a
   assert.equal(vfiotape('run', '--sim', `vfio-user:${again.socket}`, '--', edu, BDF).status, 0);
   assert.equal(await again.stop(), 0);
 });
+
+test(
+  'a session is replayed on a served device: registers, DMA, and interrupts that come from outside',
+  LIMIT,
+  async () => {
+    const served = await serve('edu');
+    // A served device's command register is not as firmware left that of the recorded one.
+    const masks = join(scratch, 'command');
+    writeFileSync(masks, 'config Command\n');
+    const { stdout, status } = vfiotape(
+      ...['replay', '--on', `sim:vfio-user:${served.socket}`, '--mask', masks],
+      join(root, 'traces/corpus/edu/cdev.vtape'),
+    );
+    assert.match(stdout, /: no divergence\n {2}50 operations /);
+    assert.equal(status, 0);
+    assert.equal(await served.stop(), 0);
+  },
+);
 
 test('what is no vfio-user server is said to be none', LIMIT, async () => {
   const socket = join(scratch, 'other.sock');
