@@ -6,7 +6,7 @@
 import { routeName } from '../../session/interrupts.js';
 import type { Finding } from '../check/finding.js';
 import { type FlowRole, FlowTracker, type InterruptMark, type QueueMark } from './flows.js';
-import type { ExportFormat, ExportRequest } from './format.js';
+import { byFirstEvent, type ExportFormat, type ExportRequest } from './format.js';
 import { OutputFile } from './output.js';
 import { type GroupText, Walk } from './walk.js';
 
@@ -27,7 +27,7 @@ class ChromeExport {
   readonly #flows: FlowTracker;
   readonly #tracks = new Map<string, number>();
   readonly #threads = new Set<number>();
-  readonly #findings = new Map<number, Finding>();
+  readonly #findings: ReadonlyMap<number, Finding>;
   #first = true;
 
   constructor(request: ExportRequest) {
@@ -38,10 +38,7 @@ class ChromeExport {
       queue: (mark) => this.#queue(mark),
       interrupt: (mark) => this.#interrupt(mark),
     });
-    for (const finding of request.findings) {
-      const [evidence] = finding.evidence;
-      if (evidence !== undefined) this.#findings.set(evidence.event, finding);
-    }
+    this.#findings = byFirstEvent(request.findings);
   }
 
   run(): void {

@@ -21,3 +21,13 @@ export interface ExportFormat {
   readonly findings: boolean;
   write(request: ExportRequest): Promise<void>;
 }
+
+/** Findings where they are drawn: at the first event of their evidence. */
+export function byFirstEvent(findings: readonly Finding[]): ReadonlyMap<number, Finding> {
+  return new Map(
+    findings.flatMap((finding) => {
+      const [first] = finding.evidence;
+      return first === undefined ? [] : [[first.event, finding] as const];
+    }),
+  );
+}

@@ -4,7 +4,7 @@ import { type InterruptRoute, routeName } from '../../session/interrupts.js';
 import type { EventBatch } from '../../traces/columns.js';
 import type { Finding } from '../check/finding.js';
 import { type FlowRole, FlowTracker, type InterruptMark, type Queue, type QueueMark } from './flows.js';
-import type { ExportFormat, ExportRequest } from './format.js';
+import { byFirstEvent, type ExportFormat, type ExportRequest } from './format.js';
 import { OutputFile } from './output.js';
 import { PacketBuffer } from './packet-buffer.js';
 import { MessageWriter } from './protobuf-writer.js';
@@ -173,7 +173,7 @@ class PerfettoExport {
   readonly #out: PerfettoWriter;
   readonly #flows: FlowTracker;
   readonly #windows = new DmaWindows();
-  readonly #findings = new Map<number, Finding>();
+  readonly #findings: ReadonlyMap<number, Finding>;
   readonly #range = { iova: 0n, size: 0n };
   /** Fields of marks, by register. */
   readonly #queues = new Map<Queue, Map<string, Uint8Array>>();
@@ -190,10 +190,7 @@ class PerfettoExport {
       queue: (mark) => this.#queue(mark),
       interrupt: (mark) => this.#interrupt(mark),
     });
-    for (const finding of request.findings) {
-      const [evidence] = finding.evidence;
-      if (evidence !== undefined) this.#findings.set(evidence.event, finding);
-    }
+    this.#findings = byFirstEvent(request.findings);
   }
 
   run(): void {

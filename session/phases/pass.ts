@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+/** One pass over a trace, by its groups, that tells each device's phases what happened to it. */
+import { IRQ_SET } from '../../abi/vfio/irqs.js';
+import { CONFIG_REGION } from '../../abi/vfio/regions.js';
+import type { EventBatch } from '../../traces/columns.js';
+import { eventOfRow } from '../../traces/event-of-row.js';
+import { type Event, EventKind, PayloadRole } from '../../traces/model.js';
+import type { Trace } from '../../traces/reader.js';
+import type { EventName } from '../groups/event-name.js';
+import { DMA_CALLS, GroupFollower, PayloadCursor } from '../groups/follow.js';
+import { movedBytes, payloadOf } from '../payloads.js';
+import { AddressSpaces } from '../story/address-spaces.js';
+import { COMMAND } from '../story/device-life.js';
+import type { DevicePhases } from './device-phases.js';
+import { FollowedDevice } from './followed-device.js';
+import { ioctlMark, irqsMark, RESETS } from './marks.js';
+import type { Mark } from './set-up.js';
+
+/** They say which address space a device is in. */
+const ATTACHING: ReadonlySet<string> = new Set([
+  'VFIO_GROUP_SET_CONTAINER',
+  'VFIO_GROUP_UNSET_CONTAINER',
+  'VFIO_DEVICE_BIND_IOMMUFD',
+  'VFIO_DEVICE_ATTACH_IOMMUFD_PT',
+  'VFIO_DEVICE_DETACH_IOMMUFD_PT',
+  'IOMMU_HWPT_ALLOC',
+]);
+const NOTHING = new Uint8Array(0);
+
+/** What is done for the rows of a group: nothing, one mark, or what a function does and the state's part. */
+interface Plan {
+  readonly device?: FollowedDevice | undefined;
+  readonly mark?: Mark;
+  readonly look?: (row: number) => void;
+  /** The state wants to see it. */
+  readonly applies?: boolean;
+}
+
+/** Of a plan, in the order in which they matter. Marks are of no interest while all devices work. */
+const Code = { NOTHING: 0, MARK: 1, LOOK: 2, UNPLANNED: 3 } as const;
+
+export class Pass {
+  readonly devices = new Map<number, FollowedDevice>();
+  readonly #trace: Trace;
+  readonly #follower: GroupFollower;
+  readonly #spaces: AddressSpaces;
+  readonly #payloads = new PayloadCursor();
+  readonly #phases: DevicePhases[] = [];
+  /** By group. */
+  #plans: (Plan | undefined)[] = [];
+  #codes = new Uint8Array(0);
+  #epoch = 0;
+  /** Number of the event that is looked at. */
+  #event = 0;
+  /** The first call on what a device is opened through, since the last device was opened. */
+  #opening: number | undefined;
+  events = 0;
+
+  constructor(trace: Trace) {
+    this.#trace = trace;
+    this.#follower = new GroupFollower(trace, (change) => {
+      if (change.type !== 'unmapped') return;
+      for (const { object } of change.mappings) this.devices.get(object)?.undo(this.#event);
+    });
+    this.#spaces = new AddressSpaces(this.#follower.session);
+  }
+
+  run(): this {
+    for (const { batch, groups } of this.#follower.batches(['value'])) {
+      const { of } = groups;
+      const { firstEvent, begin, end } = batch;
+      if (this.#codes.length < groups.count) this.#codes = new Uint8Array(groups.count);
+      const codes = this.#codes;
+      this.#plans = new Array<Plan | undefined>(groups.count);
+      this.#stale();
+      let passedOver = this.#passedOver();
+      for (let row = begin; row < end; row++) {
+        const group = of[row] as number;
+        if ((codes[group] as number) <= passedOver) continue;
+        if (codes[group] === Code.UNPLANNED) {
+          this.#event = firstEvent + row;
+          const plan = this.#plan(batch, group);
+          this.#plans[group] = plan;
+          codes[group] = codeOf(plan);
+        }
+        const plan = this.#plans[group] as Plan;
+        if (codes[group] === Code.LOOK) this.#look(plan, firstEvent + row, group, row);
+        else {
+          plan.device?.phases.mark(plan.mark ?? 'open', firstEvent + row);
+          if (plan.mark !== 'work') continue;
+        }
+        passedOver = this.#passedOver();
+      }
+      this.events = firstEvent + end;
+    }
+    return this;
+  }
+
+  #passedOver(): number {
+    const all = this.#phases;
+    for (let n = 0; n < all.length; n++) if (all[n]?.isSettled === false) return Code.NOTHING;
+    return Code.MARK;
+  }
+
+  #look({ look, applies, device, mark }: Plan, event: number, group: number, row: number): void {
+    this.#event = event;
+    look?.(row);
+    device?.phases.mark(mark ?? 'open', event);
+    if (applies === true) this.#follower.apply(group, row);
+    if (this.#epoch === this.#follower.epoch) return;
+    this.#epoch = this.#follower.epoch;
+    this.#stale();
+  }
+
+  /** What was planned depended on what has changed now. */
+  #stale(): void {
+    this.#codes.fill(Code.UNPLANNED);
+  }
+
+  #device(object: number): FollowedDevice | undefined {
+    const known = this.devices.get(object);
+    if (known !== undefined || this.#follower.session.device(object) === undefined) return known;
+    const device = new FollowedDevice(this.#follower.session, object, this.#event);
+    device.phases.mark('open', this.#opening ?? this.#event);
+    this.#opening = undefined;
+    this.devices.set(object, device);
+    this.#phases.push(device.phases);
+    this.#stale();
+    return device;
+  }
+
+  #plan(batch: EventBatch, group: number): Plan {
+    const name = this.#follower.name(group);
+    const alike = batch.groups?.rows[group] ?? 0;
+    const ok = batch.errno[alike] === 0;
+    const event = (row: number): Event => eventOfRow(this.#trace, batch, row, alike);
+    const applies = this.#follower.applies(group);
+    const nothing: Plan = { applies };
+    switch (name.kind) {
+      case EventKind.LOAD:
+      case EventKind.STORE:
+      case EventKind.UPDATE:
+        return { ...nothing, ...this.#access(name, batch, alike, group) };
+      case EventKind.READ:
+      case EventKind.WRITE:
+        if (name.region < 0) return nothing;
+        if (name.region !== CONFIG_REGION)
+          return ok ? { ...nothing, ...this.#access(name, batch, alike, group) } : nothing;
+        return { ...nothing, ...this.#config(name, batch, event) };
+      case EventKind.MMAP: {
+        const device = this.#device(name.object);
+        const place = this.#follower.session.device(name.object)?.locate(name.offset);
+        return place === undefined ? nothing : { ...nothing, device, mark: 'access' };
+      }
+      case EventKind.IOCTL:
+        return { ...nothing, ...this.#ioctl(name, ok, batch, event) };
+      case EventKind.OPEN:
+        return { ...nothing, look: () => this.#opens(name.object) };
+      case EventKind.CLOSE:
+        // The descriptors are looked up before the state forgets them.
+        return { ...nothing, applies: false, look: (row) => this.#close(event(row), ok) };
+      case EventKind.EXIT:
+        return { ...nothing, look: (row) => this.#exit(event(row)) };
+      default:
+        return nothing;
+    }
+  }
+
+  /** A device itself, where it has a file of its own. */
+  #opens(object: number): void {
+    this.#opening ??= this.#event;
+    this.#device(object);
+  }
+
+  #access(name: EventName, batch: EventBatch, alike: number, group: number): Plan {
+    const device = this.#device(name.object);
+    if (device === undefined) return {};
+    const reading = name.kind === EventKind.LOAD || name.kind === EventKind.READ;
+    const mark = device.steadyMark(name, reading);
+    if (mark !== undefined) return { device, mark };
+    const flags = batch.flags[alike] as number;
+    const look = (row: number): void => {
+      const resets = device.resets;
+      device.access(name, reading, flags, batch.value[row] as bigint, this.#event);
+      // From the next one on it may be the same each time; and a reset changes what others mean.
+      if (device.resets !== resets) this.#stale();
+      else this.#codes[group] = Code.UNPLANNED;
+    };
+    return { look };
+  }
+
+  #config(name: EventName, batch: EventBatch, event: (row: number) => Event): Plan {
+    const device = this.#device(name.object);
+    const reading = name.kind === EventKind.READ;
+    const offset = Number(name.offset);
+    if (device === undefined) return {};
+    if (reading && (offset >= COMMAND + 2 || offset + name.width <= COMMAND))
+      return { device, mark: 'config' };
+    const type = reading ? 'config-read' : 'config-write';
+    let latest: bigint | undefined;
+    const look = (row: number): void => {
+      const value = batch.value[row] as bigint;
+      if (reading && value === latest) {
+        device.phases.mark('config', this.#event);
+        return;
+      }
+      latest = value;
+      const seen = event(row);
+      const process = this.#follower.session.processOf(seen);
+      const resets = device.resets;
+      device.config({ type, event: seen, process, ok: seen.errno === 0, offset, bytes: movedBytes(seen) });
+      if (device.resets !== resets) this.#stale();
+    };
+    return { look };
+  }
+
+  #ioctl(
+    { object, operation }: EventName,
+    ok: boolean,
+    batch: EventBatch,
+    event: (row: number) => Event,
+  ): Plan {
+    if (DMA_CALLS.has(operation)) {
+      const isAllKnown = [...this.devices.values()].every(({ isKnown }) => isKnown);
+      return isAllKnown || !ok ? {} : { look: () => this.#mapped(object, operation) };
+    }
+    const attaches = ATTACHING.has(operation);
+    const attach = (row: number): void => {
+      if (!attaches) return;
+      this.#attach(event(row), operation);
+      this.#stale();
+    };
+    const device = this.#device(object);
+    if (device === undefined)
+      return {
+        look: (row) => {
+          this.#opens(object);
+          attach(row);
+        },
+      };
+    if (operation === 'VFIO_DEVICE_SET_IRQS') return { look: (row) => this.#irqs(device, batch, row) };
+    if (RESETS.has(operation)) {
+      if (!ok) return {};
+      return {
+        look: () => {
+          device.mark('reset', this.#event);
+          this.#stale();
+        },
+      };
+    }
+    const mark = device.isKnown ? 'open' : ioctlMark(operation);
+    return { device, mark, ...(attaches && { look: attach }) };
+  }
+
+  #irqs(device: FollowedDevice, batch: EventBatch, row: number): void {
+    const { flags, count } = IRQ_SET.fields;
+    const mark = irqsMark(
+      this.#payloads.word(batch, row, flags.offset) ?? 0,
+      this.#payloads.word(batch, row, count.offset) ?? 0,
+    );
+    if (mark === 'ending') device.undo(this.#event);
+    else if (mark === 'queues' && !device.isKnown) device.phases.mark(mark, this.#event);
+  }
+
+  #attach(event: Event, name: string): void {
+    const { session } = this.#follower;
+    const before = payloadOf(event, PayloadRole.IN) ?? NOTHING;
+    this.#spaces.apply({
+      event,
+      process: session.processOf(event),
+      ok: event.errno === 0,
+      name,
+      object: event.object,
+      objectKind: session.names.kind(event.object),
+      before,
+      after: payloadOf(event, PayloadRole.OUT) ?? before,
+    });
+  }
+
+  /** What is mapped for DMA, or no more. `object`: the container, the iommufd, the device of 2010. */
+  #mapped(object: number, operation: string): void {
+    for (const device of this.devices.values()) {
+      if (device.isKnown || device.closed || this.#spaces.of(device.object)?.object !== object) continue;
+      if (operation.includes('UNMAP')) device.undo(this.#event);
+      else device.phases.mark('queues', this.#event);
+    }
+  }
+
+  #close(event: Event, ok: boolean): void {
+    const { session } = this.#follower;
+    const { descriptors } = session;
+    const last = event.op === 1 ? Number(BigInt.asUintN(32, event.offset)) : event.fd;
+    const objects = ok ? descriptors.between(session.processOf(event), event.fd, last) : [];
+    session.apply(event);
+    this.#gone(objects);
+  }
+
+  #exit(event: Event): void {
+    const { session } = this.#follower;
+    const objects = session.descriptors.end(session.processOf(event));
+    this.#gone(objects.filter((object) => !session.descriptors.holds(object)));
+  }
+
+  /** The device, or what it was opened through. */
+  #gone(objects: readonly number[]): void {
+    const spaces = this.#spaces;
+    for (const device of this.devices.values()) {
+      const group = spaces.group(device.object);
+      const through = [device.object, group, spaces.container(group), spaces.iommufd(device.object)];
+      if (objects.some((object) => object !== 0 && through.includes(object))) device.undo(this.#event);
+      if (objects.includes(device.object) && !this.#follower.session.descriptors.holds(device.object)) {
+        device.closed = true;
+        this.#stale();
+      }
+    }
+  }
+}
+
+function codeOf({ device, look, applies }: Plan): number {
+  if (look !== undefined || applies === true) return Code.LOOK;
+  return device === undefined ? Code.NOTHING : Code.MARK;
+}
