@@ -9,6 +9,7 @@ import { driveReplay } from '../replayer/replay/drive.js';
 import type { Guard } from '../replayer/replay/guard.js';
 import { adaptTarget } from '../replayer/replay/interfaces/adapt.js';
 import { Masks, parseMasks } from '../replayer/replay/masks.js';
+import { PATIENCE_NS } from '../replayer/replay/patience.js';
 import { Replay } from '../replayer/replay/replay.js';
 import { compareDevices } from '../replayer/replay/same-device.js';
 import { STEP_HELP, Stepper } from '../replayer/replay/stepper.js';
@@ -23,8 +24,6 @@ import { print } from './output.js';
 import { reportJson, reportText } from './replay-report.js';
 import { defineVerb } from './verb.js';
 
-/** Of hardware, and of a server's device; one of ours does at once what it does. */
-const PATIENCE_NS = 1_000_000_000;
 const STOPPING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 export const verb = defineVerb({

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+/** Of hardware, and of a device that somebody's server has; one of ours does at once what it does. */
+export const PATIENCE_NS = 1_000_000_000;
+
 /** Of what was waited for in vain, the next wait is short: a device that is otherwise must not take hours to be told so. */
 const IMPATIENT_NS = 10_000_000;
 

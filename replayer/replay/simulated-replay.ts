@@ -4,6 +4,7 @@ import type { Trace } from '../../traces/reader.js';
 import type { ReplayReport } from './divergence.js';
 import { driveReplay } from './drive.js';
 import { adaptTarget } from './interfaces/adapt.js';
+import { PATIENCE_NS } from './patience.js';
 import { Replay, type ReplayOptions, replayOptions } from './replay.js';
 import { SimulatedTarget } from './simulated-target.js';
 
@@ -27,9 +28,11 @@ export async function replay(
   device: string,
   { kernel = '', ...given }: SimulatedReplayOptions = {},
 ): Promise<ReplayReport> {
-  const target = adaptTarget(trace, simulatedTarget(trace, device, kernel));
+  const simulated = simulatedTarget(trace, device, kernel);
+  const target = adaptTarget(trace, simulated);
+  const patienceNs = simulated.isOutside ? PATIENCE_NS : 0;
   try {
-    return await driveReplay(new Replay(trace, target, replayOptions(given)));
+    return await driveReplay(new Replay(trace, target, replayOptions({ ...given, patienceNs })));
   } finally {
     target.end();
   }
