@@ -12,6 +12,7 @@ import { Masks, parseMasks } from '../../replayer/replay/masks.js';
 import { Replay, type ReplayOptions, replayAll, replayOptions } from '../../replayer/replay/replay.js';
 import { SimulatedTarget } from '../../replayer/replay/simulated-target.js';
 import { RecordedSession } from '../../session/fixtures.js';
+import type { EventBatch } from '../../traces/columns.js';
 import { EventKind } from '../../traces/model.js';
 import { openTrace, type Trace } from '../../traces/reader.js';
 import { withChanges } from './with-changes.js';
@@ -176,4 +177,40 @@ test('what can not be reissued is counted, not passed over', async () => {
       '1 accesses to a device that the replay does not have',
     ],
   );
+});
+
+test('a session of which anything may be otherwise is replayed as far as it goes', async () => {
+  let state = 20261129n;
+  // The same numbers each time (Knuth's MMIX).
+  const below = (bound: number): number => {
+    state = BigInt.asUintN(64, state * 6364136223846793005n + 1442695040888963407n);
+    return Number((state >> 33n) % BigInt(bound));
+  };
+  const numbers = [0n, 1n, 4095n, 2n ** 31n, 2n ** 32n - 1n, 7n << 40n, 2n ** 63n, 2n ** 64n - 1n];
+  const ops = [0xff00, (64 << 8) | (13 << 24), (16 << 8) | (10 << 24), (4 << 8) | (9 << 24), 3 << 8];
+  const [some, op] = [() => numbers[below(8)] as bigint, () => ops[below(5)] as number];
+  const changes: readonly ((batch: EventBatch, row: number) => void)[] = [
+    (batch, row) => void (batch.kind[row] = below(34)),
+    (batch, row) => void (batch.op[row] = op()),
+    (batch, row) => void (batch.offset[row] = some()),
+    (batch, row) => void (batch.value[row] = some()),
+    (batch, row) => void (batch.errno[row] = below(140)),
+    (batch, row) => void (batch.object[row] = below(12)),
+    (batch, row) => void (batch.flags[row] = below(256)),
+  ];
+  for (const [name, device] of [
+    ['edu/group', 'edu'],
+    ['edu/cdev', 'edu'],
+    ['example/nvme', 'nvme'],
+  ] as const) {
+    for (let n = 0; n < 20; n++) {
+      const { trace } = await withChanges(corpus(name), join(directory, 'changed.vtape'), (batch, row) => {
+        if (below(12) !== 0) return false;
+        changes[below(changes.length)]?.(batch, row);
+        return true;
+      });
+      assert.ok(replayed(trace, device).events > 0);
+      trace.close();
+    }
+  }
 });
