@@ -16,6 +16,7 @@ import { perturbation } from './perturbation.js';
 
 type Keys = Omit<Series, 'count' | 'failed' | 'rate_per_s' | 'latency'>;
 
+/** Reads the trace twice: of a stream, which can be read once only, there are no phases. */
 export function statistics(trace: Trace, callSites?: CallSites): Statistics {
   return report(new Collection(trace).run(), callSites);
 }

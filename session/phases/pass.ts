@@ -25,6 +25,8 @@ const ATTACHING: ReadonlySet<string> = new Set([
   'VFIO_DEVICE_DETACH_IOMMUFD_PT',
   'IOMMU_HWPT_ALLOC',
 ]);
+/** A file may have any number of opens: those after these have no phases. */
+const DEVICES_MAX = 1 << 10;
 const NOTHING = new Uint8Array(0);
 
 /** What is done for the rows of a group: nothing, one mark, or what a function does and the state's part. */
@@ -119,7 +121,8 @@ export class Pass {
 
   #device(object: number): FollowedDevice | undefined {
     const known = this.devices.get(object);
-    if (known !== undefined || this.#follower.session.device(object) === undefined) return known;
+    if (known !== undefined || this.devices.size >= DEVICES_MAX) return known;
+    if (this.#follower.session.device(object) === undefined) return undefined;
     const device = new FollowedDevice(this.#follower.session, object, this.#event);
     device.phases.mark('open', this.#opening ?? this.#event);
     this.#opening = undefined;
