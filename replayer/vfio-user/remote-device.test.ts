@@ -18,6 +18,8 @@ let count = 0;
 interface Meeting {
   readonly device: RemoteDevice;
   readonly said: readonly string[];
+  /** Payloads of VFIO_USER_REGION_WRITE, once it has ended. */
+  readonly written: readonly string[];
   /** Lets go of the device, and waits for the server's thread. */
   end(): Promise<void>;
 }
@@ -32,10 +34,13 @@ async function meet(at: number, fault: WrongServer['fault']): Promise<Meeting> {
   const ended = new Promise((resolve) => worker.once('exit', resolve));
   await new Promise((resolve) => worker.once('message', resolve));
   const said: string[] = [];
+  const written: string[] = [];
+  worker.on('message', (payload: string) => written.push(payload));
   const device = new RemoteDevice(path, (line) => said.push(line));
   return {
     device,
     said,
+    written,
     async end() {
       device.close();
       await ended;
@@ -104,6 +109,27 @@ describe('a vfio-user device', () => {
       assert.deepEqual(said, []);
       await end();
     }
+  });
+
+  it('keeps Interrupt Disable to itself, by which the kernel masks INTx', async () => {
+    const { device, written, end } = await meet(0, 'none');
+    const fn = new PciFunction(device);
+    fn.configWrite(4, 2, 0x0007);
+    fn.configWrite(4, 2, 0x0407);
+    fn.configWrite(5, 1, 0x00);
+    fn.configWrite(4, 4, 0x0403);
+    fn.configWrite(4, 2, 0x0007);
+    fn.configWrite(4, 1, 0x06);
+    await end();
+    // Command's reset, and what changes something else.
+    const place = '040000000000000007000000';
+    assert.deepEqual(written, [
+      `${place}020000000000`,
+      `${place}020000000700`,
+      `${place}0400000003000000`,
+      `${place}020000000700`,
+      `${place}0100000006`,
+    ]);
   });
 
   it('reads as ones, and says why, when its server is wrong later', { timeout: 60_000 }, async () => {

@@ -112,13 +112,12 @@ export class RemoteDevice implements Device {
    * ends then. So Interrupt Disable stays on this side, and a write of nothing else is not made.
    */
   #isInterruptDisable(offset: number, bytes: Uint8Array): boolean {
+    const before = this.#command.slice();
     const high = COMMAND + 1 - offset;
     if (bytes[high] !== undefined) bytes[high] = (bytes[high] ?? 0) & ~INTERRUPT_DISABLE_HIGH;
-    const isCommand = offset >= COMMAND && offset + bytes.length <= COMMAND + 2;
-    if (!isCommand) return false;
-    const before = this.#command.slice();
-    this.#command.set(bytes, offset - COMMAND);
-    return high < bytes.length && this.#command.every((byte, at) => byte === before[at]);
+    for (const at of [0, 1]) this.#command[at] = bytes[COMMAND + at - offset] ?? (before[at] as number);
+    const isCommand = offset >= COMMAND && offset + bytes.length <= COMMAND + 2 && bytes[high] !== undefined;
+    return isCommand && this.#command.every((byte, at) => byte === before[at]);
   }
 
   memoryChanged({ start, last, readable, writable, mapped }: MemoryChange): void {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * A server that is wrong in one way, in a thread of its own: it describes a small PCI device as it should, and does at one
- * command what its `fault` says. Bytes are written out by hand, as in raw-client.ts.
+ * command what its `fault` says. It tells what is written to its regions. Bytes are written out by hand, as in raw-client.ts.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { Libc } from '../../native/libc.js';
@@ -28,6 +28,8 @@ export interface WrongServer {
     | 'descriptors'
     | 'ones';
 }
+
+const REGION_WRITE = 10;
 
 const { path, at, fault } = workerData as WrongServer;
 const libc = new Libc();
@@ -182,6 +184,7 @@ for (;;) {
   const payload = read(header.readUInt32LE(4) - 16) ?? Buffer.alloc(0);
   const [id, command] = [header.readUInt16LE(0), header.readUInt16LE(2)];
   const good = answer(command, payload);
+  if (command === REGION_WRITE) parentPort?.postMessage(payload.toString('hex'));
   if (command === at) {
     if (!misbehave(id, command, good)) break;
   } else sockets.send(fd, message(id, command, 1, 0, good));
