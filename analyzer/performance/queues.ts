@@ -25,7 +25,18 @@ const PATTERNS: readonly (readonly [RegExp, (number: string) => string, QueueRol
   [/^queue_notify$/, () => 'virtqueue', 'submit'],
 ];
 
+/** Names are looked at once for each group of each chunk: what they say is kept. */
+const known = new Map<string, QueueRegister | undefined>([['', undefined]]);
+const KNOWN_MAX = 1 << 12;
+
 export function queueRegister(register: string): QueueRegister | undefined {
+  if (known.has(register)) return known.get(register);
+  const found = parsed(register);
+  if (known.size < KNOWN_MAX) known.set(register, found);
+  return found;
+}
+
+function parsed(register: string): QueueRegister | undefined {
   for (const [pattern, name, role] of PATTERNS) {
     const match = pattern.exec(register);
     if (match !== null) return { queue: name(match[1] ?? ''), role };

@@ -6,6 +6,7 @@
  */
 import { findIoctl } from '../../abi/ioctls.js';
 import { isDevice } from '../../abi/object-kinds.js';
+import { IRQ_SET, IRQ_SET_ACTION_TRIGGER, IRQ_SET_DATA_EVENTFD } from '../../abi/vfio/irqs.js';
 import { REGION_INFO } from '../../abi/vfio/region-info.js';
 import { CONFIG_REGION } from '../../abi/vfio/regions.js';
 import type { ColumnName, EventBatch } from '../../traces/columns.js';
@@ -113,7 +114,7 @@ export class GroupFollower {
     const applies = this.#applies[group] as Applies;
     if (applies === Applies.NEVER) return false;
     const batch = this.#batch as EventBatch;
-    if (this.#isKnownRegion(group, row)) return true;
+    if (this.#saysNothingNew(this.name(group), row)) return true;
     // The columns of the group are good in its own row only.
     this.session.apply(eventOfRow(this.trace, batch, row, this.#groups.rows[group]));
     if (applies === Applies.ONCE) {
@@ -130,12 +131,24 @@ export class GroupFollower {
     return true;
   }
 
-  /** Some drivers ask again and again; the answer is the same while the device is open. */
-  #isKnownRegion(group: number, row: number): boolean {
-    const name = this.name(group);
-    if (name.operation !== 'VFIO_DEVICE_GET_REGION_INFO') return false;
-    const index = this.#payloads.word(this.#batch as EventBatch, row, REGION_INFO.fields.index.offset);
-    return index !== undefined && this.#regions.has(`${name.object} ${index}`);
+  /** What some drivers do again and again, and an event of its own would be made for. */
+  #saysNothingNew({ operation, object }: EventName, row: number): boolean {
+    const word = (at: number) => this.#payloads.word(this.#batch as EventBatch, row, at);
+    switch (operation) {
+      case 'VFIO_DEVICE_GET_REGION_INFO': {
+        // The answer is the same while the device is open.
+        const index = word(REGION_INFO.fields.index.offset);
+        return index !== undefined && this.#regions.has(`${object} ${index}`);
+      }
+      case 'VFIO_DEVICE_SET_IRQS': {
+        // Only what attaches an eventfd or detaches all changes which eventfd is which interrupt.
+        const flags = word(IRQ_SET.fields.flags.offset) ?? 0;
+        const isDetaching = (flags & IRQ_SET_ACTION_TRIGGER) !== 0 && word(IRQ_SET.fields.count.offset) === 0;
+        return (flags & IRQ_SET_DATA_EVENTFD) === 0 && !isDetaching;
+      }
+      default:
+        return false;
+    }
   }
 
   #forget(): void {
