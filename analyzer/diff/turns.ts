@@ -25,24 +25,49 @@ interface Waiting<T extends Turn> {
 class Side<T extends Turn> {
   /** When each thread was last seen doing what both sides have. */
   readonly last = new Map<number, number>();
-  readonly waiting = new Map<string, Waiting<T>[]>();
+  readonly #byKey = new Map<string, Waiting<T>[]>();
+  readonly #byThread = new Map<number, Waiting<T>[]>();
 
   /** The first of them that its own thread did not go on after. */
   find(key: string): Waiting<T> | undefined {
-    return this.waiting.get(key)?.find(({ open }) => open);
+    return firstOpen(this.#byKey, key);
   }
 
-  wait(key: string, entry: Waiting<T>): void {
-    const list = this.waiting.get(key) ?? [];
-    list.push(entry);
-    this.waiting.set(key, list);
+  wait({ key, thread }: T, entry: Waiting<T>): void {
+    push(this.#byKey, key, entry);
+    push(this.#byThread, thread, entry);
   }
 
-  forget(key: string, entry: Waiting<T>): void {
-    const list = this.waiting.get(key)?.filter((one) => one !== entry) ?? [];
-    if (list.length === 0) this.waiting.delete(key);
-    else this.waiting.set(key, list);
+  /** It was found: what its thread did before can't be met any more. */
+  close(thread: number, found: Waiting<T>): void {
+    for (;;) {
+      const first = firstOpen(this.#byThread, thread);
+      if (first === undefined || first.at > found.at) return;
+      first.open = false;
+    }
   }
+
+  /** It is closed, and so are all before it. */
+  forget({ key, thread }: T): void {
+    firstOpen(this.#byKey, key);
+    firstOpen(this.#byThread, thread);
+  }
+}
+
+function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
+  const list = map.get(key);
+  if (list === undefined) map.set(key, [value]);
+  else list.push(value);
+}
+
+/** Those before it are let go. */
+function firstOpen<K, T extends Turn>(map: Map<K, Waiting<T>[]>, key: K): Waiting<T> | undefined {
+  const list = map.get(key);
+  if (list === undefined) return undefined;
+  const first = list.findIndex(({ open }) => open);
+  if (first < 0) map.delete(key);
+  else if (first > 0) list.splice(0, first);
+  return list[first < 0 ? list.length : 0];
 }
 
 export function* joinTurns<T extends Turn>(pairs: Iterable<Pair<T>>): Generator<Pair<T>, void, undefined> {
@@ -68,27 +93,18 @@ export function* joinTurns<T extends Turn>(pairs: Iterable<Pair<T>>): Generator<
         (side.last.get(item.thread) ?? 0) < found.at &&
         (other.last.get(there.thread) ?? 0) < found.at
       ) {
-        other.forget(item.key, found);
         found.pair = pair.a !== undefined ? { a: item, b: there } : { a: there, b: item };
-        found.open = false;
-        // What its thread did before can't be met any more.
-        for (const one of held)
-          if (one.side === other && one.at < found.at && one.open && threadOf(one) === there.thread)
-            one.open = false;
+        other.close(there.thread, found);
       } else {
         const entry = { pair, at, side, open: true };
         held.push(entry);
-        side.wait(item.key, entry);
+        side.wait(item, entry);
       }
     }
     // Looked at now and then: what is behind the first that waits can't be given out.
     if (held.length > 0 && at % 64 === 0) held = yield* release(held, at);
   }
   for (const { pair } of held) yield pair;
-}
-
-function threadOf<T extends Turn>({ pair }: Waiting<T>): number | undefined {
-  return (pair.a ?? pair.b)?.thread;
 }
 
 function* release<T extends Turn>(
@@ -99,8 +115,11 @@ function* release<T extends Turn>(
   for (; done < held.length; done++) {
     const entry = held[done] as Waiting<T>;
     if (entry.open && now - entry.at < WINDOW) break;
-    const item = (entry.pair.a ?? entry.pair.b) as T;
-    if (entry.pair.a === undefined || entry.pair.b === undefined) entry.side.forget(item.key, entry);
+    if (entry.pair.a === undefined || entry.pair.b === undefined) {
+      // Too late for it.
+      entry.open = false;
+      entry.side.forget((entry.pair.a ?? entry.pair.b) as T);
+    }
     yield entry.pair;
   }
   return done === 0 ? held : held.slice(done);
