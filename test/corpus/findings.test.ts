@@ -19,12 +19,12 @@ const table = join(packageRoot(), 'docs/findings.md');
 
 /** Sessions whose findings were judged, by the driver as the table calls it. */
 const DRIVERS: readonly (readonly [sessions: RegExp, driver: string])[] = [
-  [/^qemu\/(img-(info|bench|convert)|io)$/, 'QEMU nvme'],
+  [/^qemu\/(img-(info|bench|convert)|io)(-content)?$/, 'QEMU nvme'],
   [/^qemu\/nested(-kvm)?$/, 'QEMU vfio-pci'],
   [/^dpdk\/e1000e(-no-huge)?$/, 'DPDK e1000e'],
   [/^dpdk\/virtio-net$/, 'DPDK virtio-net'],
   [/^edu\/(cdev|group)$/, 'examples/edu'],
-  [/^(example|lyon2010)\/nvme$/, 'examples/nvme'],
+  [/^(example|lyon2010)\/nvme(-content)?$/, 'examples/nvme'],
   [/^qemu\/blkio-io$/, 'libblkio'],
 ];
 

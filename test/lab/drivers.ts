@@ -268,6 +268,7 @@ export const drivers: readonly Driver[] = [
   {
     ...playedTool('io-content-tracked', 'vfio', readBlocks('0'), /read 8192\/8192/),
     played: { changed: anotherBlock },
+    kept: false,
   },
   nestedKvm('nested-kvm'),
   refused,

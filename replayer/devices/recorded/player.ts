@@ -320,7 +320,17 @@ export class Player implements DriverWatch {
     const given = fills.filter((fill) => this.#memory.compared.giveUntouched(fill));
     this.#script.removeAll(given);
     if (given.length > 0) this.#unannounced = true;
-    if (!this.#unannounced || this.#routed === undefined || this.#routed.index === INTX) return;
+    if (!this.#unannounced) return;
+    const coming = this.#script.steps.find(({ what }) => what === 'dma' || what === 'interrupt');
+    if (coming?.what === 'interrupt') {
+      this.#script.remove(coming);
+      this.#interrupt(coming);
+      this.#play();
+    } else this.#idle = setTimeout(() => this.#raiseAll(), IDLE_MS);
+  }
+
+  #raiseAll(): void {
+    if (this.#stopped || this.#routed === undefined || this.#routed.index === INTX) return;
     this.#unannounced = false;
     for (const vector of this.#routed.vectors) this.#host?.message(vector);
     this.interrupts++;

@@ -65,10 +65,34 @@ for (const file of files) {
   });
 }
 
+/** Memory by IOVA, as the driver of the recording had it mapped. */
+class DriverMemory {
+  windows: DmaWindow[] = [];
+  readonly #bytes = new Map<bigint, number>();
+
+  read(iova: bigint, into: Uint8Array): boolean {
+    for (let i = 0; i < into.length; i++) into[i] = this.#bytes.get(iova + BigInt(i)) ?? 0;
+    return true;
+  }
+
+  write(iova: bigint, from: Uint8Array): boolean {
+    from.forEach((byte, i) => void this.#bytes.set(iova + BigInt(i), byte));
+    return true;
+  }
+}
+
 /** Does what was recorded, and then anything. */
 function drive(trace: Trace, objects: ReadonlySet<number>): number {
   const device = new RecordedDevice(trace, { objects, stops: false, onDeparture: () => undefined });
-  device.attach(host);
+  const memory = new DriverMemory();
+  device.attach({
+    ...host,
+    get windows() {
+      return memory.windows;
+    },
+    dmaRead: (iova, into) => memory.read(iova, into),
+    dmaWrite: (iova, from) => memory.write(iova, from),
+  });
   let departed = 0;
   for (const step of readScript(trace, { objects, isTable: () => false })) {
     if (step.what === 'read') device.read(step.region, step.offset, step.width);
@@ -77,6 +101,10 @@ function drive(trace: Trace, objects: ReadonlySet<number>): number {
     if (step.what === 'config-write') device.driver.configWrite(step.offset, step.bytes);
     if (step.what === 'irqs') device.driver.setIrqs(step.request);
     if (step.what === 'reset') device.driver.reset();
+    if (step.what === 'map') memory.windows.push({ iova: step.iova, size: step.size });
+    if (step.what === 'unmap') memory.windows = memory.windows.filter(({ iova }) => iova !== step.iova);
+    if (step.what === 'dma' && (step.op === 'fill' || step.op === 'held'))
+      memory.write(step.iova, step.bytes);
   }
   departed += device.finish().departed;
   return departed;
