@@ -44,12 +44,12 @@ static uint64_t next_changed(const struct dma_map *map, uint64_t from, bool *los
 	uint64_t at;
 
 	if (mmio_watching()) { /* a fault of ours is caught */
-		at = from + mmio_guarded_compare(map->address + from, map->copy + from, map->size - from);
-		if (at >= map->size) {
-			*lost = at > map->size;
+		size_t length = map->size - from, same = mmio_guarded_compare(map->address + from, map->copy + from, length);
+
+		*lost = same > length;
+		if (same >= length)
 			return map->size;
-		}
-		at &= ~(uint64_t)(DMA_PAGE - 1);
+		at = (from + same) & ~(uint64_t)(DMA_PAGE - 1);
 		*lost = !read_page(map, at);
 		return at;
 	}
