@@ -61,6 +61,7 @@ function record(subject: string, ...settings: readonly string[]): Recorded {
   const path = join(scratch, `${subject}${settings.join('')}.vtape`);
   const isRefused = settings.includes(UNTRACKED);
   const options = settings.filter((word) => word !== UNTRACKED);
+  // Settings come again, and the last one counts.
   const words = [recordStandin, path, '--mmio=patch', `--dma=${BOUND}`, ...options, driver, subject];
   const env = { ...process.env, ...(isRefused && { LD_PRELOAD: refuse }) };
   const { status, stdout, stderr } = run(process.execPath, words, { env });
@@ -195,6 +196,16 @@ test('without the kernel’s word they are ambiguous, and a page that both write
       'write 101020+8?',
       END,
     ],
+  ]);
+});
+
+/** `echo 1 >/proc/sys/vm/nr_hugepages`, as root. */
+const noHugePages = run(driver, ['probe-huge']).status === 0 ? false : 'no huge page is to be had';
+
+test('of a huge page the kernel tells as a whole', { skip: untold === false ? noHugePages : untold }, () => {
+  assert.deepEqual(writes(record('huge', '--dma=8388608')), [
+    ...['store 1', 'write 101010+16?', 'write 102200+1024?', 'write 103000+8?'],
+    ...['store 2', 'write 101020+8?', 'write 103008+8?', 'write 103320+8?', 'store 3', 'write 101020+8', END],
   ]);
 });
 

@@ -130,10 +130,12 @@ static struct verdict judge(const struct dma_map *map, uint64_t offset, bool alo
 	if (map->stores == dma_state->stores)
 		return (struct verdict){ BY_DRIVER, true };
 	if (map->tracked) {
-		bool written = map->pages[offset / DMA_PAGE] & PAGE_WRITTEN || dma_just_written(map, offset);
+		uint8_t page = map->pages[offset / DMA_PAGE];
+		bool written = page & PAGE_WRITTEN || dma_just_written(map, offset);
 
-		/* Where the driver wrote, nobody knows whether the device did, too. */
-		return (struct verdict){ written ? BY_DRIVER : BY_DEVICE, !written };
+		/* Where the driver wrote, nobody knows whether the device did, too; of a huge page hardly whether the driver did. */
+		if (!(page & PAGE_HUGE))
+			return (struct verdict){ written ? BY_DRIVER : BY_DEVICE, !written };
 	}
 	return (struct verdict){ guess(map, offset, active), false };
 }
@@ -282,7 +284,7 @@ static void forget_written(void)
 		struct dma_map *map = &dma_state->maps[i];
 
 		for (uint64_t page = 0; map->tracked && page < map->size / DMA_PAGE; page++)
-			map->pages[page] &= (uint8_t)~PAGE_WRITTEN;
+			map->pages[page] &= (uint8_t)~(PAGE_WRITTEN | PAGE_HUGE);
 	}
 }
 

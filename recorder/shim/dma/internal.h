@@ -15,6 +15,7 @@
 #define PAGE_BY_DEVICE 0x01u /* the device wrote there, since it was mapped */
 #define PAGE_BY_DRIVER 0x02u
 #define PAGE_WRITTEN 0x04u   /* the kernel says that the process wrote there since the last comparison */
+#define PAGE_HUGE 0x08u      /* and that it did so somewhere in the huge page that this one is part of */
 
 struct dma_map {
 	uint64_t iova;

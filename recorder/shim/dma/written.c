@@ -25,6 +25,7 @@
 #define SCAN_PROTECT 1u          /* PM_SCAN_WP_MATCHING */
 #define SCAN_CHECK 2u            /* PM_SCAN_CHECK_WPASYNC: fails where memory is not tracked any more */
 #define IS_WRITTEN 2u            /* PAGE_IS_WRITTEN */
+#define IS_HUGE 64u              /* PAGE_IS_HUGE */
 
 struct scan { /* struct pm_scan_arg of linux/fs.h */
 	uint64_t size, flags, start, end, walk_end, regions, regions_count, pages_most;
@@ -58,7 +59,7 @@ static long scan(int pagemap, uint64_t start, uint64_t end, uint64_t flags, stru
 		.regions = (uint64_t)regions,
 		.regions_count = count,
 		.all_of = IS_WRITTEN,
-		.answer = IS_WRITTEN,
+		.answer = IS_WRITTEN | IS_HUGE,
 	};
 	long found = raw3(SYS_ioctl, pagemap, PAGEMAP_SCAN, (long)&scan);
 
@@ -118,7 +119,7 @@ void dma_untrack(const struct dma_map *map)
 }
 
 /* Of all mappings that the memory is in: asking sets it back. */
-static void mark_written(uint64_t start, uint64_t end, struct dma_map *also)
+static void mark_written(uint64_t start, uint64_t end, bool huge, struct dma_map *also)
 {
 	for (uint32_t i = 0; i <= dma_state->count; i++) {
 		struct dma_map *map = i < dma_state->count ? &dma_state->maps[i] : also;
@@ -127,7 +128,7 @@ static void mark_written(uint64_t start, uint64_t end, struct dma_map *also)
 		if (!map->tracked || end <= map->address || from >= map->size)
 			continue;
 		for (uint64_t at = from; at < to && at < map->size; at += DMA_PAGE)
-			map->pages[at / DMA_PAGE] |= PAGE_WRITTEN;
+			map->pages[at / DMA_PAGE] |= huge ? PAGE_WRITTEN | PAGE_HUGE : PAGE_WRITTEN;
 	}
 }
 
@@ -141,8 +142,11 @@ void dma_ask_written(struct dma_map *map)
 
 		if (found < 0 || walked <= at)
 			break;
-		for (long i = 0; i < found; i++)
-			mark_written(dma_state->regions[i].start, dma_state->regions[i].end, map);
+		for (long i = 0; i < found; i++) {
+			const struct dma_region *region = &dma_state->regions[i];
+
+			mark_written(region->start, region->end, region->categories & IS_HUGE, map);
+		}
 		at = walked;
 	}
 	/* The driver has closed our descriptor, or put memory there that can't be tracked. */

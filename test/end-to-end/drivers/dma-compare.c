@@ -34,6 +34,7 @@
 
 #define PAGE 4096
 #define PAGES 8
+#define HUGE (2ul << 20)
 #define IOVA 0x100000
 
 static volatile uint8_t *memory, *device_memory; /* the driver's, and the device's way to it */
@@ -367,17 +368,22 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } subjects[] = {
-	{ "polled", polled },   { "thread", beside_a_thread }, { "sleeper", beside_a_sleeper }, { "gone", gone },
+	{ "polled", polled },   { "huge", polled }, { "thread", beside_a_thread }, { "sleeper", beside_a_sleeper }, { "gone", gone },
 	{ "large", large },     { "child", with_a_child },     { "signals", under_signals },    { "read-only", read_only },
 };
 
 int main(int argc, char **argv)
 {
 	const char *subject = argc > 1 ? argv[1] : "";
-	int shared = memfd_create("memory", 0);
+	bool probe = !strcmp(subject, "probe-huge"), huge = probe || !strcmp(subject, "huge");
+	int shared = memfd_create("memory", huge ? MFD_HUGETLB : 0);
 	pid_t child;
 
-	CHECK(shared >= 0 && ftruncate(shared, PAGES * PAGE) == 0);
+	CHECK(shared >= 0 && ftruncate(shared, huge ? HUGE : PAGES * PAGE) == 0);
+	if (huge && mmap(NULL, HUGE, PROT_READ, MAP_SHARED, shared, 0) == MAP_FAILED)
+		return 77; /* there are none */
+	if (probe)
+		return 0;
 	interrupt = eventfd(0, 0);
 	device = standin_device(1 << 20);
 	CHECK(interrupt >= 0 && device >= 0);
@@ -385,16 +391,16 @@ int main(int argc, char **argv)
 	CHECK(child >= 0);
 	if (child == 0) {
 		device_bar = unseen_mmap(device, PAGE);
-		device_memory = unseen_mmap(shared, PAGES * PAGE);
+		device_memory = unseen_mmap(shared, huge ? HUGE : PAGES * PAGE);
 		run_device();
 	}
 	container = memfd_create("vfiotape-standin-container", 0);
-	memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, shared, 0);
+	memory = mmap(NULL, huge ? HUGE : PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, shared, 0);
 	bar = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, device, 0);
 	CHECK(container >= 0 && memory != MAP_FAILED && bar != MAP_FAILED);
 	route_interrupt();
 	*word(memory, HELD, 5) = 0x4e1d;
-	map_memory(memory, IOVA, PAGES * PAGE, 3);
+	map_memory(memory, IOVA, huge ? HUGE : PAGES * PAGE, 3);
 	if (!strcmp(subject, "read"))
 		asleep(sleep_in_read);
 	else if (!strcmp(subject, "poll"))
@@ -403,7 +409,7 @@ int main(int argc, char **argv)
 		for (unsigned int i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++)
 			if (!strcmp(subject, subjects[i].name))
 				subjects[i].run();
-	unmap_memory(IOVA, PAGES * PAGE);
+	unmap_memory(IOVA, huge ? HUGE : PAGES * PAGE);
 	bar[0] = 0xffffffff;
 	waitpid(child, NULL, 0);
 	puts("done");
