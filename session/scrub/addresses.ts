@@ -18,6 +18,7 @@ const LAST = (1n << 64n) - 1n;
 /** Below vm.mmap_min_addr nothing is mapped: a small number in the place of an address. */
 const LEAST = 0x1_0000n;
 const GET_BITMAP = 4;
+const MERGE_LEAST = 1 << 16;
 
 /** An address of the process, and how many bytes from there on it stands for; gives what is to stand there. */
 export type Visit = (address: bigint, length: bigint) => bigint;
@@ -31,6 +32,7 @@ export class AddressMap {
   /** GiB of memory that hang together: [first, last], and where they go. */
   #spans: { readonly first: bigint; last: bigint; to: bigint }[] = [];
   #isSettled = true;
+  #mergeAt = MERGE_LEAST;
 
   see(address: bigint, length: bigint): void {
     if (address < LEAST) return;
@@ -42,7 +44,9 @@ export class AddressMap {
     this.#spans.push({ first, last, to: 0n });
     this.#isSettled = false;
     // A hostile trace has addresses everywhere.
-    if (this.#spans.length > 1 << 16) this.#merge();
+    if (this.#spans.length < this.#mergeAt) return;
+    this.#merge();
+    this.#mergeAt = Math.max(MERGE_LEAST, 2 * this.#spans.length);
   }
 
   /** The same address for the same address; one that was never seen is nobody's, and becomes 0. */
@@ -104,33 +108,32 @@ export class AddressMap {
   }
 }
 
-/** An event with its addresses as `visit` gives them; undefined when it has none. The payloads' bytes are changed in place. */
-export function visitAddresses(event: Event, ioctl: Ioctl | undefined, visit: Visit): Amended | undefined {
+/** An event with its addresses as `visit` gives them. The payloads' bytes are changed in place. */
+export function visitAddresses(event: Event, ioctl: Ioctl | undefined, visit: Visit): Amended {
   const { kind, offset, value, result, errno } = event;
-  const failed = errno !== 0;
+  const answered = () => (errno === 0 ? BigInt.asIntN(64, visit(BigInt.asUintN(64, result), value)) : result);
+  const payloads = event.payloads.map((payload) => ({
+    ...payload,
+    address: visit(payload.address, BigInt(payload.data.length)),
+  }));
   switch (kind) {
     case EventKind.MMAP:
-      return {
-        result: failed ? result : BigInt.asIntN(64, visit(BigInt.asUintN(64, result), value)),
-        payloads: withNumbers(event, [0], visit),
-      };
+      visitNumber(event, 0, visit);
+      return { result: answered(), payloads };
     case EventKind.MREMAP:
-      return {
-        offset: visit(offset, value),
-        result: failed ? result : BigInt.asIntN(64, visit(BigInt.asUintN(64, result), value)),
-        payloads: withNumbers(event, [8], visit),
-      };
+      visitNumber(event, 8, visit);
+      return { offset: visit(offset, value), result: answered(), payloads };
     case EventKind.MUNMAP:
     case EventKind.MPROTECT:
     case EventKind.MADVISE:
-      return { offset: visit(offset, value) };
+      return { offset: visit(offset, value), payloads };
     case EventKind.SIGNAL:
     case EventKind.SITE:
-      return { offset: visit(offset, 1n) };
+      return { offset: visit(offset, 1n), payloads };
     case EventKind.IOCTL:
-      return ioctl === undefined ? undefined : ioctlAddresses(event, ioctl, visit);
+      return { value: ioctlArgument(event, ioctl, visit), payloads };
     default:
-      return undefined;
+      return { payloads };
   }
 }
 
@@ -138,26 +141,21 @@ function put(data: Uint8Array, at: number, value: bigint): void {
   new DataView(data.buffer, data.byteOffset, data.length).setBigUint64(at, value, true);
 }
 
-/** u64 addresses at these places of IN. */
-function withNumbers(event: Event, places: readonly number[], visit: Visit): Event['payloads'] {
+/** A u64 address at this place of IN. */
+function visitNumber(event: Event, at: number, visit: Visit): void {
   for (const { role, data } of event.payloads)
-    if (role === PayloadRole.IN)
-      for (const at of places) if (at + 8 <= data.length) put(data, at, visit(readU64(data, at), 1n));
-  return event.payloads;
+    if (role === PayloadRole.IN && at + 8 <= data.length) put(data, at, visit(readU64(data, at), 1n));
 }
 
-function ioctlAddresses(event: Event, ioctl: Ioctl, visit: Visit): Amended {
-  const { argument } = ioctl;
-  const pointer = argument.kind === 'struct' || argument.kind === 'string';
-  if (argument.kind === 'struct')
+/** The argument; the pointers in the structure that it leads to are changed in place. */
+function ioctlArgument(event: Event, ioctl: Ioctl | undefined, visit: Visit): bigint {
+  const { argument } = ioctl ?? {};
+  if (ioctl !== undefined && argument?.kind === 'struct')
     for (const { role, data } of event.payloads)
       if (role === PayloadRole.IN || role === PayloadRole.OUT)
         for (const [layout, base] of layoutsIn(ioctl.name, argument.layout, data))
           visitPointers(layout, data, base, visit);
-  return {
-    value: pointer ? visit(event.value, 1n) : event.value,
-    payloads: event.payloads.map((payload) => ({ ...payload, address: visit(payload.address, 1n) })),
-  };
+  return argument?.kind === 'value' ? event.value : visit(event.value, 1n);
 }
 
 /** The structures in an argument, and where they begin. */

@@ -5,10 +5,10 @@ import { EventKind, PayloadRole } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
 import { Session, STATE_KINDS } from '../state.js';
 import { visitAddresses } from './addresses.js';
+import { NAME_LEAST, NameSearch } from './name-search.js';
 import type { ScrubReport } from './scrub.js';
 
-/** Shorter names are found anywhere by chance: in text, in numbers. */
-const TELLING = 4;
+/** In numbers a short name is found by chance. */
 const TELLING_IN_NUMBERS = 8;
 /** Two small numbers side by side look like an address below, where a driver may choose to have its memory; not like one of the kernel's choice. */
 const HIGH = 1n << 44n;
@@ -26,11 +26,9 @@ export function checkScrubbed(
   report: Pick<ScrubReport, 'names' | 'addresses' | 'iovas'>,
 ): readonly string[] {
   const found = new Set<string>();
-  const names = report.names.map((name) => Buffer.from(name));
-  const searchBytes = (bytes: Uint8Array, where: string, least = TELLING): void => {
-    const haystack = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-    for (const name of names)
-      if (name.length >= least && haystack.includes(name)) found.add(`a name in ${where}`);
+  const names = new NameSearch(report.names);
+  const searchBytes = (bytes: Uint8Array, where: string, least = NAME_LEAST): void => {
+    if (names.in(bytes, least).size > 0) found.add(`a name in ${where}`);
   };
   const { header, definitions, summary } = trace;
   searchBytes(
@@ -48,7 +46,7 @@ export function checkScrubbed(
     });
     if (event.kind === EventKind.DMA && event.value !== 0n) found.add(`contents of memory in ${where}`);
     for (const { role, data } of event.payloads) {
-      searchBytes(data, where, TEXT.includes(role) ? TELLING : TELLING_IN_NUMBERS);
+      searchBytes(data, where, TEXT.includes(role) ? NAME_LEAST : TELLING_IN_NUMBERS);
       if (event.kind === EventKind.DMA && data.length > 0) found.add(`contents of memory in ${where}`);
       if (event.kind === EventKind.IOCTL && role !== PayloadRole.KIND)
         for (let at = 0; at + 8 <= data.length; at += 8) {

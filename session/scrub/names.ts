@@ -9,7 +9,9 @@ const ONLY_BDF = new RegExp(`^${BDF.source}$`, 'i');
 
 /** The path of a device, of sysfs, or a device's name; `''` for any other. */
 export function commonPath(path: string): string {
-  return COMMON.test(path) || ONLY_BDF.test(path) ? path : '';
+  // What climbs out of /sys is not of /sys.
+  const climbs = path.split('/').includes('..');
+  return !climbs && (COMMON.test(path) || ONLY_BDF.test(path)) ? path : '';
 }
 
 /** The addresses of PCI devices in a word; all else may be a file, a user, a secret. */

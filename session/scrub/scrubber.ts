@@ -11,6 +11,7 @@ import { payloadBytes } from '../payloads.js';
 import { Session, STATE_KINDS } from '../state.js';
 import { AddressMap, visitAddresses } from './addresses.js';
 import { hideIdentity } from './identity.js';
+import { NameSearch } from './name-search.js';
 import { addressesIn, commonPath, fileName } from './names.js';
 
 const NOTHING = new Uint8Array();
@@ -56,8 +57,9 @@ export class Scrubber {
       this.addresses.see(address, length);
       return address;
     };
-    for (const batch of this.#trace.batches({ kinds: [...STATE_KINDS, ...ADDRESSED_KINDS] })) {
+    for (const batch of this.#trace.batches()) {
       for (let row = batch.begin; row < batch.end; row++) {
+        if (!LOOKED_AT.has(batch.kind[row] as number) && !batch.payloads.has(row)) continue;
         const event = eventOfRow(this.#trace, batch, row);
         visitAddresses(event, session.ioctl(event.object, event.op), see);
         if (STATE_KINDS.includes(event.kind)) session.apply(event);
@@ -70,8 +72,8 @@ export class Scrubber {
 
   /** Those of which nothing that was kept has a part by chance. */
   namesGone(): readonly string[] {
-    const kept = [...this.#kept].join('\0');
-    return [...this.#names].filter((name) => !kept.includes(name));
+    const byChance = new NameSearch([...this.#names]).in(Buffer.from([...this.#kept].join('\0')));
+    return [...this.#names].filter((name) => !byChance.has(name));
   }
 
   #keep(name: string): string {
@@ -125,8 +127,13 @@ export class Scrubber {
 
   readonly #move = (address: bigint): bigint => this.addresses.move(address);
 
-  amend(event: Event, session: Session): Amended {
+  amend(recorded: Event, session: Session): Amended {
     this.events++;
+    const moved = visitAddresses(recorded, session.ioctl(recorded.object, recorded.op), this.#move);
+    return { ...moved, ...this.#withoutContents({ ...recorded, ...moved }, session) };
+  }
+
+  #withoutContents(event: Event, session: Session): Amended {
     switch (event.kind) {
       case EventKind.LOAD:
       case EventKind.STORE:
@@ -154,7 +161,7 @@ export class Scrubber {
       case EventKind.MADVISE:
       case EventKind.SIGNAL:
       case EventKind.SITE:
-        return visitAddresses(event, undefined, this.#move) ?? {};
+        return {};
       case EventKind.CLOCK:
       case EventKind.CLOSE:
       case EventKind.DUP:
@@ -190,14 +197,14 @@ export class Scrubber {
 
   #withhold(payload: Payload, what: string): Payload {
     if (payload.data.length > 0) this.#count(what, payload.data.length);
-    return { ...payload, address: this.addresses.move(payload.address), data: NOTHING, redacted: true };
+    return { ...payload, data: NOTHING, redacted: true };
   }
 
   /** Nothing of the bytes that it moved. */
   #contents(event: Event, what: string, bytes: number): Amended {
     this.#count(what, bytes);
     const [first] = event.payloads.filter(({ role }) => role === PayloadRole.DATA);
-    return { value: 0n, payloads: [dataPayload(NOTHING, first, this.addresses)] };
+    return { value: 0n, payloads: [dataPayload(NOTHING, first)] };
   }
 
   #access(event: Event, session: Session): Amended {
@@ -218,14 +225,7 @@ export class Scrubber {
       return this.#contents(event, 'contents of files and sockets', count);
     if (place.index === ROM_REGION || place.index >= VGA_REGION)
       return this.#contents(event, 'contents of the ROM and of regions that are no BAR', count);
-    const amended = this.#registers(event, device.lookup(place.index), Number(place.offset), count);
-    return {
-      ...amended,
-      payloads: (amended.payloads ?? event.payloads).map((payload) => ({
-        ...payload,
-        address: this.addresses.move(payload.address),
-      })),
-    };
+    return this.#registers(event, device.lookup(place.index), Number(place.offset), count);
   }
 
   #registers(
@@ -239,7 +239,7 @@ export class Scrubber {
     if (!hideIdentity(lookup, offset, bytes)) return {};
     this.#count('serial numbers and MAC addresses', 0);
     const [first] = event.payloads.filter(({ role }) => role === PayloadRole.DATA);
-    const amended = { value: numberOf(bytes), payloads: [dataPayload(bytes, first, this.addresses)] };
+    const amended = { value: numberOf(bytes), payloads: [dataPayload(bytes, first)] };
     if (event.kind !== EventKind.UPDATE) return amended;
     const before = littleEndian(BigInt.asUintN(64, event.result), Math.min(width, 8));
     hideIdentity(lookup, offset, before);
@@ -250,17 +250,14 @@ export class Scrubber {
     const ioctl = session.ioctl(event.object, event.op);
     if (ioctl === undefined) {
       return {
-        value: this.addresses.move(event.value),
         payloads: event.payloads.map((payload) =>
           this.#withhold(payload, 'arguments of ioctls that are not known'),
         ),
       };
     }
-    const amended = visitAddresses(event, ioctl, this.#move) ?? {};
     const { argument, name } = ioctl;
     return {
-      ...amended,
-      payloads: (amended.payloads ?? []).map((payload) => {
+      payloads: event.payloads.map((payload) => {
         const { role, data } = payload;
         if (role === PayloadRole.KIND) return payload;
         if (argument.kind === 'string') return this.#deviceName(payload);
@@ -291,7 +288,7 @@ export class Scrubber {
     const { role, data } = payload;
     const text = Buffer.from(data).toString('utf8');
     const kept = (words: string): Payload =>
-      words === text ? payload : { ...payload, address: 0n, data: Buffer.from(words), redacted: true };
+      words === text ? payload : { ...payload, data: Buffer.from(words), redacted: true };
     switch (role) {
       case PayloadRole.KIND:
         return payload;
@@ -319,23 +316,20 @@ export class Scrubber {
   }
 }
 
-/** Kinds that hold addresses of the process. */
-const ADDRESSED_KINDS: readonly number[] = [
-  EventKind.IOCTL,
-  EventKind.MMAP,
-  EventKind.MUNMAP,
-  EventKind.MREMAP,
+/** Kinds that hold addresses of the process or change the session; payloads of all have addresses. */
+const LOOKED_AT: ReadonlySet<number> = new Set([
+  ...STATE_KINDS,
   EventKind.MPROTECT,
   EventKind.MADVISE,
   EventKind.SIGNAL,
   EventKind.SITE,
-];
+]);
 
-function dataPayload(data: Uint8Array, first: Payload | undefined, addresses: AddressMap): Payload {
+function dataPayload(data: Uint8Array, first: Payload | undefined): Payload {
   return {
     role: PayloadRole.DATA,
     index: 0,
-    address: addresses.move(first?.address ?? 0n),
+    address: first?.address ?? 0n,
     cut: first?.cut ?? false,
     fault: false,
     redacted: true,
