@@ -242,6 +242,14 @@ test('signal handlers that ring while memory is compared wait for it', () => {
   assert.equal(comparison.skipped, 0);
 });
 
+for (const mode of ['patch', 'trap', 'syscalls']) {
+  test(`--mmio ${mode}: a handler of a sent SIGSEGV, SIGBUS or SIGTRAP that leaves by siglongjmp holds up no thread`, () => {
+    assert.ok(
+      record('jumps', '--dma=8388608', `--mmio=${mode}`).events.some(({ kind }) => kind === EventKind.WRITE),
+    );
+  });
+}
+
 test('what a device may not write, the driver wrote', () => {
   const { story } = record('read-only');
   assert.ok(story.includes('fill 101010+16') && !story.some((word) => word.startsWith('write ')));

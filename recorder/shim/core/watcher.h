@@ -31,6 +31,7 @@ ALWAYS_INLINE bool watcher_watching(void)
 #define mmio_owns_signal(signal) false
 #define mmio_sigaction(signal, act, old) ((void)(act), (void)(old), -ENODEV)
 #define mmio_sigprocmask(how, set, old) ((void)(set), (void)(old), -ENODEV)
+#define mmio_send_pending() ((void)0)
 #define mmio_mask(set) (set)
 #define mmio_before_fork() ((void)0)
 #define mmio_after_fork(child) ((void)0)

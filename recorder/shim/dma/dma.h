@@ -31,6 +31,9 @@ struct dma_threads {
 /* Once, when the session is attached. */
 void dma_start(void);
 
+/* Whether this thread is in a comparison, or another change of what is compared: nothing may make it leave for good. */
+bool dma_entered(void);
+
 /* Cold halves. */
 void dma_compare(enum dma_moment moment);
 void dma_before_sleep(struct dma_threads *threads);

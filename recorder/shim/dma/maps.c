@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 
 #include "../core/fault_safe.h"
+#include "../core/watcher.h"
 #include "internal.h"
 
 #ifndef MADV_WIPEONFORK
@@ -33,23 +34,34 @@ void dma_start(void)
 	__atomic_store_n(&shim_session.comparing, 1, __ATOMIC_RELEASE);
 }
 
+static __thread bool entered __attribute__((tls_model("initial-exec")));
+
+bool dma_entered(void)
+{
+	return entered;
+}
+
 /*
- * A handler of the driver's could leave by longjmp, with everything held: it waits. The watcher's own signals don't; what
- * they find held by their own thread, they leave.
+ * A handler of the driver's could leave by longjmp, with everything held: it waits. The watcher's own signals don't, where
+ * it watches: faults are its way of reading memory. What it finds held by its own thread, it leaves, and a signal of theirs
+ * that somebody sent waits, too (mmio_deliver).
  */
 bool dma_enter(uint64_t *mask)
 {
-	uint64_t all = ~(1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1) | 1ull << (SIGTRAP - 1));
+	uint64_t all = ~0ull, faults = 1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1) | 1ull << (SIGTRAP - 1);
 	uint32_t self = (uint32_t)raw_gettid(), nobody;
 
 	/* A child that shares this memory is no thread of ours. */
 	if (unlikely(shim_session.memory_sharers) && (uint32_t)raw_getpid() != shim_process.pid)
 		return false;
-	if (__atomic_load_n(&dma_state->owner, __ATOMIC_RELAXED) == self) {
+	if (entered) {
 		shim_count_loss(&shim_session.control->dma_skipped, 1);
 		return false;
 	}
 	raw4(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)mask, 8);
+	entered = true;
+	if (mmio_watching())
+		raw4(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&faults, 0, 8);
 	for (;;) {
 		nobody = 0;
 		if (__atomic_compare_exchange_n(&dma_state->owner, &nobody, self, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
@@ -60,8 +72,14 @@ bool dma_enter(uint64_t *mask)
 
 void dma_leave(uint64_t mask)
 {
+	uint64_t all = ~0ull;
+
 	__atomic_store_n(&dma_state->owner, 0, __ATOMIC_RELEASE);
+	/* No handler may find `entered` otherwise than signals are. */
+	raw4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, 0, 8);
+	entered = false;
 	raw4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, 8);
+	mmio_send_pending();
 }
 
 void dma_leave_out(enum vfiotape_left_out why, uint64_t bytes)

@@ -342,8 +342,6 @@ bool mmio_simulated_watch(uint64_t base, size_t length, uint64_t mapping, int pr
 #define SIGNALS_THAT_WAIT (~OWNED_SIGNALS | SIGNAL_BIT(SIGBUS))
 
 bool mmio_signals_start(void);
-/* What came while it could not be delivered, and now can. */
-void mmio_send_pending(void);
 /* Gives a fault, or a signal that somebody sent, to the driver as its own. The context is the driver's. */
 void mmio_deliver(int signal, siginfo_t *info, ucontext_t *context);
 

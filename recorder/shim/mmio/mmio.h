@@ -149,6 +149,8 @@ bool mmio_owns_signal(int signal);
 long mmio_sigaction(int signal, const struct mmio_kernel_sigaction *act, struct mmio_kernel_sigaction *old);
 /* rt_sigprocmask for the calling thread. */
 long mmio_sigprocmask(int how, const uint64_t *set, uint64_t *old);
+/* What came while it could not be delivered, and now can. */
+void mmio_send_pending(void);
 /* A mask that is given to ppoll, pselect, epoll_pwait, sigsuspend: without the owned signals. */
 uint64_t mmio_mask(uint64_t set);
 

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "../dma/dma.h"
 #include "internal.h"
 
 #ifndef SA_RESTORER
@@ -226,7 +227,7 @@ void mmio_deliver(int signal, siginfo_t *info, ucontext_t *context)
 	mmio_counters.delivered++;
 	/* A handler of the driver's may touch a BAR: not while this thread is in the middle of a change, or of a step. */
 	if (sent && (blocked & SIGNAL_BIT(signal) || mmio_lock_is_mine() || mmio_step_under_way() ||
-		     mmio_simulated_under_way())) {
+		     mmio_simulated_under_way() || dma_entered())) {
 		pending |= SIGNAL_BIT(signal);
 		return;
 	}

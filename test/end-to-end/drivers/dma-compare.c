@@ -10,6 +10,7 @@
 #include <linux/vfio.h>
 #include <poll.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -348,6 +349,73 @@ static void under_signals(void)
 	CHECK(syscall(38, 0, &never, NULL) == 0);
 }
 
+/* A handler of a signal that somebody sends, which leaves for good what it came into. */
+static sigjmp_buf jump;
+static volatile sig_atomic_t armed, jumps;
+static volatile long rings;
+static pthread_t jumper;
+
+static void leave_by_jump(int signal)
+{
+	(void)signal;
+	if (!pthread_equal(pthread_self(), jumper) || !armed)
+		return;
+	armed = 0;
+	jumps = jumps + 1;
+	siglongjmp(jump, 1);
+}
+
+static void *ring_beside(void *unused)
+{
+	for (; !stop; rings = rings + 1) {
+		bar[3] = 1;
+		usleep(500);
+	}
+	return unused;
+}
+
+static void *send_signals(void *unused)
+{
+	for (unsigned int i = 0; !stop; i++) {
+		static const int sent[] = { SIGSEGV, SIGBUS, SIGTRAP };
+
+		usleep(1500);
+		pthread_kill(jumper, sent[i % 3]);
+	}
+	return unused;
+}
+
+static void under_jumps(void)
+{
+	const size_t size = 6 << 20;
+	volatile uint8_t *more = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct sigaction action = { .sa_handler = leave_by_jump };
+	pthread_t sender, beside;
+
+	CHECK(more != MAP_FAILED);
+	memset((void *)more, 0, size);
+	map_memory(more, IOVA + 0x10000000, size, 3);
+	jumper = pthread_self();
+	CHECK(!sigaction(SIGSEGV, &action, NULL) && !sigaction(SIGBUS, &action, NULL) && !sigaction(SIGTRAP, &action, NULL));
+	CHECK(pthread_create(&beside, NULL, ring_beside, NULL) == 0 && pthread_create(&sender, NULL, send_signals, NULL) == 0);
+	for (uint32_t i = 0; jumps < 60; i++)
+		if (!sigsetjmp(jump, 1)) {
+			armed = 1;
+			if (i % 2)
+				bar[2] = i;
+			else
+				CHECK(pwrite(device, &i, sizeof(i), 8) == sizeof(i));
+			armed = 0;
+		}
+	for (long seen = rings, i = 0; rings < seen + 3; i++) {
+		CHECK(i < 30000); /* the other thread is held for ever */
+		usleep(1000);
+	}
+	stop = 1;
+	pthread_join(beside, NULL);
+	pthread_join(sender, NULL);
+}
+
 /* Only read by the device, and mapped by writes through the descriptor. */
 static void read_only(void)
 {
@@ -370,6 +438,7 @@ static const struct {
 } subjects[] = {
 	{ "polled", polled },   { "huge", polled }, { "thread", beside_a_thread }, { "sleeper", beside_a_sleeper }, { "gone", gone },
 	{ "large", large },     { "child", with_a_child },     { "signals", under_signals },    { "read-only", read_only },
+	{ "jumps", under_jumps },
 };
 
 int main(int argc, char **argv)
