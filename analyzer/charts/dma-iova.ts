@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Which IOVAs were mapped for DMA, and when: a row for each area, as high as the logarithm of its size. */
+
 import { hex } from '../../abi/text.js';
 import { greatest } from '../../session/intervals.js';
 import type { DmaSpace } from '../../session/story/address-spaces.js';
@@ -9,6 +10,7 @@ import { bottomAxis } from './frame/axes.js';
 import { plotArea } from './frame/canvas.js';
 import { legend } from './frame/legend.js';
 import { marksOf } from './frame/marks.js';
+import { timeSpan } from './frame/time-span.js';
 import { countText, sizeText, timeSpanText, timeUnit } from './frame/units.js';
 
 const SPACES = 4;
@@ -46,7 +48,13 @@ export const dmaIova: ChartMaker = (story) => {
         .map(({ space, areas }, i) => {
           const object = story.session.names.name(space.object);
           const name = space.ioas === 0 ? object : `${object} IOAS ${space.ioas}`;
-          return draw(i === 0 ? 'dma-iova' : `dma-iova-${i + 1}`, name, areas, story.latest.time);
+          return draw(
+            i === 0 ? 'dma-iova' : `dma-iova-${i + 1}`,
+            name,
+            areas,
+            timeSpan(story.trace).from,
+            story.latest.time,
+          );
         }),
   };
 };
@@ -86,7 +94,7 @@ function place(areas: readonly Area[]): { readonly placed: readonly PlacedArea[]
   return { placed, height: top };
 }
 
-function draw(id: string, name: string, areas: readonly Area[], end: number): Chart {
+function draw(id: string, name: string, areas: readonly Area[], begin: number, end: number): Chart {
   const { placed, height } = place(areas);
   const mapped = ({ lives }: Area) => lives.reduce((sum, { from, to }) => sum + Math.min(to, end) - from, 0);
   const bytes = ({ start, end: stop }: Area) => Number(stop - start);
@@ -127,7 +135,7 @@ function draw(id: string, name: string, areas: readonly Area[], end: number): Ch
     draw(canvas) {
       legend(canvas, kinds, 4, 4);
       const plot = plotArea(canvas, { top: LEGEND, right: 14, bottom: AXIS, left: 116 });
-      const x = canvas.d3.scaleLinear().domain([0, end]).range([0, plot.width]).clamp(true);
+      const x = canvas.d3.scaleLinear().domain([begin, end]).range([0, plot.width]).clamp(true);
       const each = Math.max(1, Math.floor(MARKS / Math.max(1, areas.length)));
       const marks = marksOf(plot);
       let labelled = Number.NEGATIVE_INFINITY;

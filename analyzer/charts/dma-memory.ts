@@ -8,6 +8,7 @@ import { type Layer, plotArea } from './frame/canvas.js';
 import { legend } from './frame/legend.js';
 import { marksOf } from './frame/marks.js';
 import { TimeBins } from './frame/time-bins.js';
+import { timeSpan } from './frame/time-span.js';
 import { countText, sizeText, sizeUnit, timeUnit } from './frame/units.js';
 
 interface Space {
@@ -76,12 +77,12 @@ export const dmaMemory: ChartMaker = (story) => {
     },
     charts() {
       if (spaces.size === 0) return [];
-      return [draw([...spaces.values()], Math.max(last, story.latest.time))];
+      return [draw([...spaces.values()], timeSpan(story.trace).from, Math.max(last, story.latest.time))];
     },
   };
 };
 
-function draw(all: readonly Space[], end: number): Chart {
+function draw(all: readonly Space[], begin: number, end: number): Chart {
   const spaces = [...all].sort((a, b) => b.peak - a.peak).slice(0, SPACES);
   const most = Math.max(1, ...spaces.map(({ peak }) => peak));
   const left = all.length - spaces.length;
@@ -125,13 +126,13 @@ function draw(all: readonly Space[], end: number): Chart {
           2,
         );
       const plot = plotArea(canvas, { top: 26, right: 14, bottom: 44, left: 60 }, HEIGHT, top);
-      const x = canvas.d3.scaleLinear().domain([0, end]).range([0, plot.width]);
+      const x = canvas.d3.scaleLinear().domain([begin, end]).range([0, plot.width]);
       const y = canvas.d3.scaleLinear().domain([0, most]).nice().range([plot.height, 0]);
       leftAxis(canvas.d3, plot, y, { unit: sizeUnit(most), label: 'mapped' });
       const marks = marksOf(plot);
       spaces.forEach(({ bins }, i) => {
         const points: [number, number][] = [
-          [0, 0],
+          [begin, 0],
           ...bins.steps().map(([time, bytes]): [number, number] => [time, bytes]),
         ];
         points.push([end, points.at(-1)?.[1] ?? 0]);
@@ -158,7 +159,7 @@ function draw(all: readonly Space[], end: number): Chart {
           .attr('stroke-width', 1.5)
           .attr('d', line(points));
       });
-      readings(marks, plot, spaces, end);
+      readings(marks, plot, spaces, begin, end);
       bottomAxis(canvas.d3, plot, x, { unit: timeUnit(end), label: 'time since the start' });
     },
   };
@@ -169,9 +170,10 @@ function readings(
   marks: Layer,
   { width, height }: { readonly width: number; readonly height: number },
   spaces: readonly Space[],
+  begin: number,
   end: number,
 ): void {
-  const most = spaces.map(({ bins }) => mostByPart(bins.steps(), end));
+  const most = spaces.map(({ bins }) => mostByPart(bins.steps(), begin, end));
   const text = (part: number): string =>
     spaces.map(({ name }, i) => `${name}: ${sizeText(most[i]?.[part] ?? 0)}`).join('; ');
   for (let from = 0; from < PARTS; ) {
@@ -190,9 +192,10 @@ function readings(
   }
 }
 
-function mostByPart(steps: ReturnType<TimeBins['steps']>, end: number): Float64Array {
+function mostByPart(steps: ReturnType<TimeBins['steps']>, begin: number, end: number): Float64Array {
   const most = new Float64Array(PARTS);
-  const partOf = (time: number): number => Math.min(PARTS - 1, Math.floor((time / Math.max(1, end)) * PARTS));
+  const partOf = (time: number): number =>
+    Math.min(PARTS - 1, Math.max(0, Math.floor(((time - begin) / Math.max(1, end - begin)) * PARTS)));
   steps.forEach(([time, value], i) => {
     const last = partOf(steps[i + 1]?.[0] ?? end);
     for (let part = partOf(time); part <= last; part++) most[part] = Math.max(most[part] as number, value);

@@ -9,6 +9,7 @@ import { type FlowRole, FlowTracker, type Queue } from '../../exports/flows.js';
 import { type GroupText, Walk } from '../../exports/walk.js';
 import { Histogram } from '../../performance/histogram.js';
 import { threadName } from '../../performance/statistics.js';
+import { timeSpan } from '../frame/time-span.js';
 
 export const BINS = 120;
 /** Series of one kind that are told apart; what comes later is left out, and said so. */
@@ -101,14 +102,9 @@ export class Activity {
   readonly #waiting = new Map<number, number>();
 
   constructor(trace: Trace) {
-    let first = Number.POSITIVE_INFINITY;
-    let last = 0;
-    for (const { firstTicks, lastTicks } of trace.chunks()) {
-      first = Math.min(first, trace.ticksToNs(firstTicks));
-      last = Math.max(last, trace.ticksToNs(lastTicks));
-    }
-    this.from = Number.isFinite(first) ? first : 0;
-    this.to = Math.max(last, this.from + BINS);
+    const { from, to } = timeSpan(trace);
+    this.from = from;
+    this.to = Math.max(to, from + BINS);
     this.#width = (this.to - this.from) / BINS;
     this.#run(trace);
   }
