@@ -199,6 +199,14 @@ test('without the kernel’s word they are ambiguous, and a page that both write
   ]);
 });
 
+for (const settings of [[], [UNTRACKED]])
+  test(`what another thread writes before or after a sleep is not the device’s ${settings.join('')}`, () => {
+    const found = record('writer', '--dma=8388608', ...settings);
+    const ofThread = found.story.filter((word) => word.includes(' 104040+'));
+    assert.ok(ofThread.length > 5);
+    assert.deepEqual(sure(writes(found)), [END]);
+  });
+
 /** `echo 1 >/proc/sys/vm/nr_hugepages`, as root. */
 const noHugePages = run(driver, ['probe-huge']).status === 0 ? false : 'no huge page is to be had';
 
@@ -223,6 +231,25 @@ test('a mapping beyond the bound is left out and counted, the others are compare
   const { story, comparison } = record('large');
   assert.deepEqual(story, [...ASLEEP, END]);
   assert.deepEqual(comparison.leftOut, [{ why: 'large', mappings: 1, bytes: 64 << 20 }]);
+});
+
+test('so are mappings beyond the number that is compared', () => {
+  const { story, comparison } = record('many', '--dma=8388608');
+  assert.deepEqual(
+    story.filter((word) => word !== 'fill 10103000+8'),
+    [...ASLEEP, END],
+  );
+  assert.ok(story.includes('fill 10103000+8'));
+  assert.deepEqual(comparison.leftOut, [{ why: 'many', mappings: 9, bytes: 9 * 4096 }]);
+  assert.equal(comparison.mapped, 512);
+});
+
+test('an unmap may reach to the end of all addresses, and one that only takes the address away unmaps nothing', () => {
+  const fills = record('to-the-end').story.filter((word) => word.startsWith('fill 1010'));
+  assert.deepEqual(
+    fills.map((word) => word.replace('?', '')),
+    ['fill 10100000+8'],
+  );
 });
 
 test('a forked child compares nothing of its parent’s, and disturbs nothing', () => {

@@ -120,23 +120,31 @@ static enum writer guess(const struct dma_map *map, uint64_t offset, bool active
 	return page == PAGE_BY_DRIVER || !active || looks_like_drivers(map, offset) ? BY_DRIVER : BY_DEVICE;
 }
 
+/* Of a huge page in which the driver wrote somewhere, the kernel says nothing that would help. */
+static bool kernel_tells(const struct dma_map *map, uint64_t offset)
+{
+	return map->tracked && !(map->pages[offset / DMA_PAGE] & PAGE_HUGE);
+}
+
+/* `alone`: from before the last comparison until now, when the page has been read, nothing of this process ran. */
 static struct verdict judge(const struct dma_map *map, uint64_t offset, bool alone, bool active)
 {
+	bool told = kernel_tells(map, offset);
+	bool written = told && (map->pages[offset / DMA_PAGE] & PAGE_WRITTEN || dma_just_written(map, offset));
+
 	if (!map->device_writes)
 		return (struct verdict){ BY_DRIVER, true };
-	if (alone)
+	if (alone && !written)
 		return (struct verdict){ BY_DEVICE, true };
 	/* The device has been told nothing since this memory was mapped: it doesn't know of it. */
 	if (map->stores == dma_state->stores)
 		return (struct verdict){ BY_DRIVER, true };
-	if (map->tracked) {
-		uint8_t page = map->pages[offset / DMA_PAGE];
-		bool written = page & PAGE_WRITTEN || dma_just_written(map, offset);
-
-		/* Where the driver wrote, nobody knows whether the device did, too; of a huge page hardly whether the driver did. */
-		if (!(page & PAGE_HUGE))
-			return (struct verdict){ written ? BY_DRIVER : BY_DEVICE, !written };
-	}
+	/*
+	 * Where the driver wrote, nobody knows whether the device did, too. The driver it is: what was the device's is found out
+	 * when it is played, by a driver that waits for it; the reverse would be written over what the driver keeps there.
+	 */
+	if (told)
+		return (struct verdict){ written ? BY_DRIVER : BY_DEVICE, !written };
 	return (struct verdict){ guess(map, offset, active), false };
 }
 
@@ -217,7 +225,7 @@ static void take_page(struct dma_map *map, uint64_t offset, bool alone, bool act
 /* --- the comparison ------------------------------------------------------------------------------------------------------- */
 
 /* Which pages changed. False: memory is gone that was there. */
-static bool find_changed(uint32_t index, bool alone)
+static bool find_changed(uint32_t index, const struct dma_threads *since)
 {
 	struct dma_map *map = &dma_state->maps[index];
 	bool lost = false;
@@ -231,9 +239,14 @@ static bool find_changed(uint32_t index, bool alone)
 		if (at >= map->size)
 			break;
 		if (dma_state->changed_count < DMA_CHANGED_MAX)
-			dma_state->changed[dma_state->changed_count++] = (struct dma_page){ .map = index, .drivers = looks_like_drivers(map, at), .offset = at };
+			dma_state->changed[dma_state->changed_count++] = (struct dma_page){
+				.map = index,
+				.drivers = kernel_tells(map, at) ? map->pages[at / DMA_PAGE] & PAGE_WRITTEN :
+								   looks_like_drivers(map, at),
+				.offset = at,
+			};
 		else
-			take_page(map, at, alone, true);
+			take_page(map, at, since && since->count == 1, true);
 	}
 	shim_count_loss(&shim_session.control->dma_pages, map->size / DMA_PAGE);
 	return true;
@@ -257,24 +270,50 @@ static bool is_active(void)
 	return active;
 }
 
+/* One that has no other thread gets none while it sleeps. */
+static bool nothing_ran(const struct dma_threads *since)
+{
+	struct dma_threads now;
+
+	if (!since || since->count <= 1)
+		return since && since->count;
+	dma_look_at_threads(&now);
+	return now.count == since->count && now.state == since->state;
+}
+
+/* From *next on, as many as there is room for: all of them are read before anybody looks who ran until then. */
+static void take_some(uint32_t *next, bool again, const struct dma_threads *since, bool active)
+{
+	const struct dma_page *some[DMA_READ_MAX];
+	uint32_t count = 0;
+	bool alone;
+
+	for (; *next < dma_state->changed_count && count < DMA_READ_MAX; ++*next) {
+		struct dma_page *page = &dma_state->changed[*next];
+
+		if (page->taken || (!again && history(page) & PAGE_BY_DEVICE))
+			continue;
+		page->taken = true;
+		dma_state->now = dma_state->read[count];
+		if (read_page(&dma_state->maps[page->map], page->offset))
+			some[count++] = page;
+	}
+	alone = count && nothing_ran(since);
+	for (uint32_t i = 0; i < count; i++) {
+		dma_state->now = dma_state->read[i];
+		take_page(&dma_state->maps[some[i]->map], some[i]->offset, alone, active);
+	}
+	dma_state->now = dma_state->read[0];
+}
+
 /* What a device writes again and again tells that the rest is there: it comes last. */
-static void take_changed(bool alone)
+static void take_changed(const struct dma_threads *since)
 {
 	bool active = is_active();
 
-	for (int again = 0; again < 2; again++) {
-		for (uint32_t i = 0; i < dma_state->changed_count; i++) {
-			struct dma_page *page = &dma_state->changed[i];
-			struct dma_map *map = &dma_state->maps[page->map];
-
-			if (page->taken || (!again && history(page) & PAGE_BY_DEVICE))
-				continue;
-			page->taken = true;
-			if (!read_page(map, page->offset))
-				continue;
-			take_page(map, page->offset, alone, active);
-		}
-	}
+	for (int again = 0; again < 2; again++)
+		for (uint32_t next = 0; next < dma_state->changed_count;)
+			take_some(&next, again, since, active);
 	dma_state->changed_count = 0;
 }
 
@@ -288,15 +327,15 @@ static void forget_written(void)
 	}
 }
 
-void dma_compare_all(enum dma_moment moment, bool alone)
+void dma_compare_all(enum dma_moment moment, const struct dma_threads *since)
 {
 	uint64_t began = shim_clock(), gone = 0;
 
 	/* The newest first: buffers are mapped when the queues that tell of them long are. */
 	for (uint32_t i = dma_state->count; i-- > 0;)
-		if (!find_changed(i, alone))
+		if (!find_changed(i, since))
 			dma_state->maps[i].size |= 1, gone++;
-	take_changed(alone);
+	take_changed(since);
 	dma_asked();
 	for (uint32_t i = dma_state->count; gone && i-- > 0;) {
 		if (!(dma_state->maps[i].size & 1))
@@ -318,7 +357,7 @@ void dma_compare(enum dma_moment moment)
 
 	if (!dma_state->count || !dma_enter(&mask))
 		return;
-	dma_compare_all(moment, false);
+	dma_compare_all(moment, NULL);
 	dma_leave(mask);
 }
 
@@ -329,20 +368,17 @@ void dma_before_sleep(struct dma_threads *threads)
 	threads->count = 0;
 	if (!dma_state->count || !dma_enter(&mask))
 		return;
-	dma_compare_all(DMA_SLEEP, false);
 	dma_look_at_threads(threads);
+	dma_compare_all(DMA_SLEEP, NULL);
 	dma_leave(mask);
 }
 
 void dma_after_sleep(const struct dma_threads *threads)
 {
-	struct dma_threads now = { 0, 0 };
 	uint64_t mask;
 
 	if (!dma_state->count || !dma_enter(&mask))
 		return;
-	if (threads->count)
-		dma_look_at_threads(&now);
-	dma_compare_all(DMA_WAKE, now.count && now.count == threads->count && now.state == threads->state);
+	dma_compare_all(DMA_WAKE, threads);
 	dma_leave(mask);
 }

@@ -6,9 +6,10 @@
 #include "dma.h"
 
 #define DMA_PAGE 4096u
-#define DMA_MAPS_MAX 4096u
+#define DMA_MAPS_MAX 512u /* a comparison takes the longer, the more there are: each word that changed may be any one's IOVA */
 #define DMA_BOUNCE (16u * DMA_PAGE)
 #define DMA_CHANGED_MAX 4096u
+#define DMA_READ_MAX 16u
 #define DMA_REGIONS_MAX 256u
 
 /* What is known of a page: struct dma_map.pages. */
@@ -60,7 +61,8 @@ struct dma_state {
 	struct dma_page changed[DMA_CHANGED_MAX];
 	struct dma_region regions[DMA_REGIONS_MAX];
 	struct dma_map maps[DMA_MAPS_MAX];
-	uint8_t now[DMA_PAGE] __attribute__((aligned(64)));
+	uint8_t *now; /* the page that is looked at, one of `read` */
+	uint8_t read[DMA_READ_MAX][DMA_PAGE] __attribute__((aligned(64)));
 	uint8_t bounce[DMA_BOUNCE] __attribute__((aligned(64)));
 };
 
@@ -72,8 +74,8 @@ void dma_leave(uint64_t mask);
 void dma_drop(uint32_t index);
 void dma_leave_out(enum vfiotape_left_out why, uint64_t bytes);
 
-/* compare.c: under dma_enter. `alone`: nothing of this process ran since the last comparison. */
-void dma_compare_all(enum dma_moment moment, bool alone);
+/* compare.c: under dma_enter. `since`: as it was before the last comparison, NULL where this thread ran meanwhile. */
+void dma_compare_all(enum dma_moment moment, const struct dma_threads *since);
 void dma_record_held(const struct dma_map *map);
 
 /* written.c */

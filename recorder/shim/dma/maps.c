@@ -30,6 +30,7 @@ void dma_start(void)
 		raw_munmap(state, sizeof(*state));
 		return;
 	}
+	state->now = state->read[0];
 	dma_state = state;
 	__atomic_store_n(&shim_session.comparing, 1, __ATOMIC_RELEASE);
 }
@@ -155,7 +156,7 @@ static void add(struct dma_map map)
 
 static bool overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
 {
-	return a < b + b_size && b < a + a_size;
+	return a_size && b_size && (a - b < b_size || b - a < a_size); /* either may end at 2^64 */
 }
 
 /* What is unmapped in part is not compared any more: type 1 cuts what was mapped as one only for the first version's users. */
@@ -180,7 +181,7 @@ void dma_memory_goes(uint64_t address, uint64_t length)
 	for (uint32_t i = 0; i < dma_state->count; i++)
 		touched |= overlap(dma_state->maps[i].address, dma_state->maps[i].size, address, length);
 	if (touched)
-		dma_compare_all(DMA_CALL, false);
+		dma_compare_all(DMA_CALL, NULL);
 	for (uint32_t i = dma_state->count; touched && i-- > 0;) {
 		if (!overlap(dma_state->maps[i].address, dma_state->maps[i].size, address, length))
 			continue;
@@ -212,6 +213,7 @@ void dma_space_gone(uint32_t object)
 #define MAP_DMA_READ 1u /* VFIO_DMA_MAP_FLAG_READ: the device's side */
 #define MAP_DMA_WRITE 2u
 #define UNMAP_DMA_ALL 2u
+#define UNMAP_DMA_VADDR 4u /* VFIO_DMA_UNMAP_FLAG_VADDR: the device goes on, the memory gets another address */
 #define IOAS_MAP_WRITEABLE 2u
 
 static uint32_t word(const struct ioctl_call *call, uint32_t offset)
@@ -266,6 +268,8 @@ static void take_effect(const struct ioctl_call *call)
 					      .device_writes = word(call, 4) & MAP_DMA_WRITE });
 		return;
 	case ACTION_UNMAP_DMA: /* flags@4, iova@8, size@16 */
+		if (word(call, 4) & UNMAP_DMA_VADDR)
+			return;
 		remove_iovas(call->object, 0, false, quad(call, 8), word(call, 4) & UNMAP_DMA_ALL ? UINT64_MAX : quad(call, 16));
 		return;
 	case ACTION_IOAS_MAP: /* flags@4, ioas@8, user_va@16, length@24, iova@32 */

@@ -349,6 +349,66 @@ static void under_signals(void)
 	CHECK(syscall(38, 0, &never, NULL) == 0);
 }
 
+/* Another thread that writes now and then, before, in and after sleeps of this one, which take less than comparing does. */
+static void *write_now_and_then(void *unused)
+{
+	for (uint64_t i = 1; !stop; i++) {
+		*word(memory, HELD, 8) = 0xabc0000 + i;
+		usleep(4000);
+	}
+	return unused;
+}
+
+static volatile uint8_t *map_more(size_t size)
+{
+	volatile uint8_t *more = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(more != MAP_FAILED);
+	memset((void *)more, 0, size);
+	map_memory(more, IOVA + 0x10000000, size, 3);
+	return more;
+}
+
+static void beside_a_writer(void)
+{
+	struct pollfd fd = { .fd = interrupt, .events = POLLIN };
+	pthread_t thread;
+
+	map_more(6 << 20);
+	bar[2] = 1;
+	CHECK(pthread_create(&thread, NULL, write_now_and_then, NULL) == 0);
+	for (int i = 0; i < 100; i++)
+		CHECK(poll(&fd, 1, 1) == 0);
+	stop = 1;
+	pthread_join(thread, NULL);
+}
+
+static void many(void)
+{
+	volatile uint8_t *more = mmap(NULL, 520 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(more != MAP_FAILED);
+	for (unsigned int i = 0; i < 520; i++)
+		map_memory(more + i * PAGE, IOVA + 0x10000000 + i * PAGE, PAGE, 3);
+	*word(more, 3, 0) = 3;
+	asleep(sleep_in_read);
+}
+
+static void to_the_end(void)
+{
+	struct vfio_iommu_type1_dma_unmap keep = { .argsz = sizeof(keep), .flags = 4 /* VFIO_DMA_UNMAP_FLAG_VADDR */,
+						   .iova = IOVA + 0x10000000, .size = 4 * PAGE };
+	volatile uint8_t *more = map_more(4 * PAGE);
+
+	ring(0);
+	CHECK(ioctl(container, VFIO_IOMMU_UNMAP_DMA, &keep) == 0);
+	*word(more, 0, 0) = 1;
+	bar[2] = 1;
+	unmap_memory(IOVA + 0x10000000, 0 - (uint64_t)(IOVA + 0x10000000));
+	*word(more, 1, 0) = 1;
+	bar[2] = 2;
+}
+
 /* A handler of a signal that somebody sends, which leaves for good what it came into. */
 static sigjmp_buf jump;
 static volatile sig_atomic_t armed, jumps;
@@ -387,14 +447,10 @@ static void *send_signals(void *unused)
 
 static void under_jumps(void)
 {
-	const size_t size = 6 << 20;
-	volatile uint8_t *more = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct sigaction action = { .sa_handler = leave_by_jump };
 	pthread_t sender, beside;
 
-	CHECK(more != MAP_FAILED);
-	memset((void *)more, 0, size);
-	map_memory(more, IOVA + 0x10000000, size, 3);
+	map_more(6 << 20);
 	jumper = pthread_self();
 	CHECK(!sigaction(SIGSEGV, &action, NULL) && !sigaction(SIGBUS, &action, NULL) && !sigaction(SIGTRAP, &action, NULL));
 	CHECK(pthread_create(&beside, NULL, ring_beside, NULL) == 0 && pthread_create(&sender, NULL, send_signals, NULL) == 0);
@@ -438,7 +494,7 @@ static const struct {
 } subjects[] = {
 	{ "polled", polled },   { "huge", polled }, { "thread", beside_a_thread }, { "sleeper", beside_a_sleeper }, { "gone", gone },
 	{ "large", large },     { "child", with_a_child },     { "signals", under_signals },    { "read-only", read_only },
-	{ "jumps", under_jumps },
+	{ "jumps", under_jumps },     { "writer", beside_a_writer }, { "many", many }, { "to-the-end", to_the_end },
 };
 
 int main(int argc, char **argv)
