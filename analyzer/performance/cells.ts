@@ -4,9 +4,10 @@ import type { EventName } from '../../session/groups/event-name.js';
 import type { Phase } from '../../session/phases/phase.js';
 import { Histogram } from './histogram.js';
 
-export interface Cell {
+/** `P`: a phase, or what stands for it until it is known. */
+export interface Cell<P extends string = Phase> {
   readonly name: EventName;
-  readonly phase: Phase;
+  readonly phase: P;
   /** Thread.id. */
   readonly thread: number;
   /** Site.id. */
@@ -19,15 +20,15 @@ export interface Cell {
 /** A file may have any number of registers and call sites: what is beyond this is counted without them. */
 const CELLS_MAX = 1 << 14;
 
-export class CellTable {
-  readonly cells: Cell[] = [];
+export class CellTable<P extends string = Phase> {
+  readonly cells: Cell<P>[] = [];
   counts = new Float64Array(256);
   /** Series that were counted without register and call site, since there were too many. */
   folded = 0;
   readonly #index = new Map<string, number>();
 
   /** Index of the cell. */
-  find(name: EventName, phase: Phase, thread: number, site: number, failed: boolean): number {
+  find(name: EventName, phase: P, thread: number, site: number, failed: boolean): number {
     const common = `${failed ? 1 : 0} ${phase} ${thread} ${name.object} ${name.operation}`;
     const key = `${common} ${site} ${name.tier} ${name.width} ${name.region} ${name.region < 0 ? '' : name.offset}`;
     const found = this.#index.get(key);
@@ -42,12 +43,12 @@ export class CellTable {
   }
 
   latency(cell: number): Histogram {
-    const held = this.cells[cell] as Cell;
+    const held = this.cells[cell] as Cell<P>;
     held.latency ??= new Histogram();
     return held.latency;
   }
 
-  #add(key: string, cell: Cell): number {
+  #add(key: string, cell: Cell<P>): number {
     const at = this.cells.push(cell) - 1;
     this.#index.set(key, at);
     if (at >= this.counts.length) {

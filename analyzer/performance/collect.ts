@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** One pass over a trace that counts and measures all that `stats` and the charts tell, in constant memory. */
+/** Counts and measures all that `stats` and the charts tell, batch by batch, in constant memory. */
 
 import { IOAS_MAP, IOAS_UNMAP } from '../../abi/iommufd/ioas.js';
 import { LYON_DMA_MAP } from '../../abi/lyon2010/ioctls.js';
@@ -7,9 +7,7 @@ import { DMA_MAP, DMA_UNMAP } from '../../abi/vfio/type1.js';
 import { type EventName, isAccess } from '../../session/groups/event-name.js';
 import { GroupFollower, PayloadCursor } from '../../session/groups/follow.js';
 import { RESETS } from '../../session/phases/marks.js';
-import { PhaseCursor } from '../../session/phases/phase.js';
-import { phasesOf, type SessionPhases } from '../../session/phases/phases.js';
-import type { EventBatch } from '../../traces/columns.js';
+import type { ColumnName, EventBatch } from '../../traces/columns.js';
 import { wordsNumber } from '../../traces/event-of-row.js';
 import { EventKind, PayloadRole } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
@@ -65,6 +63,9 @@ export interface ResetTime {
   readonly ok: boolean;
 }
 
+/** Of these, beside what groups have in common. */
+export const COLLECTED: readonly ColumnName[] = ['time', 'duration', 'value'];
+
 const WORD = 0x1_0000_0000;
 const UNRESOLVED = -1;
 /** So many resets are listed; all are counted with the operations. */
@@ -82,11 +83,18 @@ interface GroupState {
   latency: Histogram | undefined;
 }
 
-export class Collection {
+/** Which phase an event belongs to, or what stands for it; asked in the order of events. */
+export interface Cursor<P extends string> {
+  /** From this event on another one may be told. */
+  readonly next: number;
+  advance(event: number): boolean;
+  of(device: number): P;
+}
+
+export class Collection<P extends string> {
   readonly follower: GroupFollower;
   readonly trace: Trace;
-  readonly table = new CellTable();
-  readonly phases: SessionPhases;
+  readonly table = new CellTable<P>();
   readonly chains = new Chains();
   readonly interrupts = new Interrupts();
   readonly mappings = new Map<string, MappingCost>();
@@ -98,7 +106,7 @@ export class Collection {
   /** The smallest time between two patched accesses of one thread, ns: what recording one takes, at the most. */
   smallestGap = Number.POSITIVE_INFINITY;
   readonly #payloads = new PayloadCursor();
-  readonly #cursor: PhaseCursor;
+  readonly #cursor: Cursor<P>;
   readonly #ticksPerSecond: number;
   /** By group: what it is, and of that the two that each row asks for. */
   readonly #states: GroupState[] = [];
@@ -106,30 +114,28 @@ export class Collection {
   #acts = new Uint8Array(0);
   #epoch = -1;
 
-  constructor(trace: Trace) {
+  constructor(trace: Trace, cursor: Cursor<P>) {
     this.trace = trace;
-    this.phases = phasesOf(trace);
-    this.#cursor = new PhaseCursor(this.phases.spans);
+    this.#cursor = cursor;
     this.follower = new GroupFollower(trace);
     this.#ticksPerSecond = trace.ticksPerSecond;
   }
 
-  run(): this {
-    for (const { batch, groups } of this.follower.batches(['time', 'duration', 'value'])) {
-      if (this.#cells.length < groups.count) {
-        this.#cells = new Int32Array(groups.count);
-        this.#acts = new Uint8Array(groups.count);
-      }
-      this.#cells.fill(UNRESOLVED);
-      this.#epoch = this.follower.epoch;
-      if (this.events === 0)
-        this.firstTime = this.#time(batch, batch.begin) - this.#duration(batch, batch.begin);
-      this.#count(batch, groups.of);
-      this.events += batch.end - batch.begin;
-      this.lastTime = Math.max(this.lastTime, this.#time(batch, batch.end - 1));
-      this.#gaps(batch, groups.of);
+  /** The next batch: with groups, COLLECTED and payloads. */
+  add(batch: EventBatch): void {
+    const groups = this.follower.begin(batch);
+    if (this.#cells.length < groups.count) {
+      this.#cells = new Int32Array(groups.count);
+      this.#acts = new Uint8Array(groups.count);
     }
-    return this;
+    this.#cells.fill(UNRESOLVED);
+    this.#epoch = this.follower.epoch;
+    if (this.events === 0)
+      this.firstTime = this.#time(batch, batch.begin) - this.#duration(batch, batch.begin);
+    this.#count(batch, groups.of);
+    this.events += batch.end - batch.begin;
+    this.lastTime = Math.max(this.lastTime, this.#time(batch, batch.end - 1));
+    this.#gaps(batch, groups.of);
   }
 
   #count(batch: EventBatch, of: Uint16Array): void {

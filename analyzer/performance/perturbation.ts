@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { reasonText, tierName } from '../../abi/mmio-sites.js';
 import { isAccess } from '../../session/groups/event-name.js';
-import type { Collection } from './collect.js';
+import type { Collected } from './collected.js';
 import type { Perturbation } from './model.js';
 
 /**
@@ -16,9 +16,10 @@ const UNPATCHED_SHOWN = 20;
 const PATCHED = 1;
 
 export function perturbation(
-  { trace, table, events, firstTime, lastTime, smallestGap }: Collection,
+  { collection, table }: Collected,
   siteName: (site: number, kind: number) => string,
 ): Perturbation {
+  const { trace, events, firstTime, lastTime, smallestGap } = collection;
   const { header, summary, definitions, damages } = trace;
   const byTier = new Map<string, number>();
   const unpatched = new Map<number, { tier: number; count: number; kind: number }>();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The tables of `stats`, from what one pass collected. */
+/** The tables of `stats`, from what was collected. */
 import { isDevice } from '../../abi/object-kinds.js';
 import { escapeText, hex } from '../../abi/text.js';
 import { regionName } from '../../abi/vfio/regions.js';
@@ -9,20 +9,21 @@ import { type Phase, phaseNs } from '../../session/phases/phase.js';
 import type { CallSites } from '../../session/symbols/call-sites.js';
 import type { Trace } from '../../traces/reader.js';
 import type { Cell } from './cells.js';
-import { Collection } from './collect.js';
+import { type Collected, collect } from './collected.js';
 import { Histogram, QUANTILE_ERROR } from './histogram.js';
 import type { Latency, Series, Statistics } from './model.js';
 import { perturbation } from './perturbation.js';
 
 type Keys = Omit<Series, 'count' | 'failed' | 'rate_per_s' | 'latency'>;
 
-/** Reads the trace twice: of a stream, which can be read once only, there are no phases. */
+/** Of a stream, which can be read once only, there are no phases. */
 export function statistics(trace: Trace, callSites?: CallSites): Statistics {
-  return report(new Collection(trace).run(), callSites);
+  return report(collect(trace), callSites);
 }
 
-export function report(collection: Collection, callSites?: CallSites): Statistics {
-  const { trace, table, follower, phases, events, firstTime, lastTime } = collection;
+export function report(collected: Collected, callSites?: CallSites): Statistics {
+  const { collection, table, phases } = collected;
+  const { trace, follower, events, firstTime, lastTime } = collection;
   const { names } = follower.session;
   const { definitions } = trace;
   const sites = new SiteNames(definitions, callSites);
@@ -148,7 +149,7 @@ export function report(collection: Collection, callSites?: CallSites): Statistic
       read_to_completion: latencyOf(chain.readToCompletion),
       doorbell_to_completion: latencyOf(chain.doorbellToCompletion),
     })),
-    perturbation: perturbation(collection, siteName),
+    perturbation: perturbation(collected, siteName),
   };
 
   function registerOf({ name }: Cell): string {

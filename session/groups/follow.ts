@@ -74,13 +74,18 @@ export class GroupFollower {
   /** Of payloads there are all. */
   *batches(columns: readonly ColumnName[]): Generator<GroupBatch, void, undefined> {
     for (const batch of this.trace.batches({ groups: true, columns })) {
-      const groups = batch.groups ?? NOTHING;
-      this.#batch = batch;
-      this.#groups = groups;
-      this.#names = new Array<EventName | undefined>(groups.count);
-      if (this.#applies.length < groups.count) this.#applies = new Uint8Array(groups.count);
-      yield { batch, groups };
+      yield { batch, groups: this.begin(batch) };
     }
+  }
+
+  /** Of a batch that the caller has read, with groups and payloads: it is the present one. */
+  begin(batch: EventBatch): EventGroups {
+    const groups = batch.groups ?? NOTHING;
+    this.#batch = batch;
+    this.#groups = groups;
+    this.#names = new Array<EventName | undefined>(groups.count);
+    if (this.#applies.length < groups.count) this.#applies = new Uint8Array(groups.count);
+    return groups;
   }
 
   /** Of the present batch. To be asked again when the epoch has grown. */

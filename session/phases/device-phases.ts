@@ -7,10 +7,17 @@ import { type Mark, type Run, SetUp } from './set-up.js';
 const SPANS_MAX = 512;
 
 export class DevicePhases {
+  readonly #mayBegin: (event: number) => void;
   readonly #runs: Run[] = [];
   /** What comes before the work, or after it: the end, unless there is more work. */
-  #around = new SetUp();
+  #around: SetUp;
   #steady = false;
+
+  /** `mayBegin` is told of each event that a phase begins with, and of some with which none does. */
+  constructor(mayBegin: (event: number) => void) {
+    this.#mayBegin = mayBegin;
+    this.#around = new SetUp(mayBegin);
+  }
 
   /** It works: only what undoes something, or resets it, says something new. */
   get isSettled(): boolean {
@@ -28,8 +35,9 @@ export class DevicePhases {
 
   #begin(event: number, before: readonly Run[]): void {
     for (const { phase, from } of before) this.#push(phase, from);
+    this.#mayBegin(event);
     this.#push('steady', event);
-    this.#around = new SetUp();
+    this.#around = new SetUp(this.#mayBegin);
     this.#steady = true;
   }
 
@@ -37,7 +45,7 @@ export class DevicePhases {
   #goOn(event: number): void {
     const { resetSeen } = this.#around;
     const runs = this.#around.runs();
-    this.#around = new SetUp();
+    this.#around = new SetUp(this.#mayBegin);
     if (!resetSeen || this.#runs.length >= SPANS_MAX) return;
     const reset = runs.findIndex(({ phase }) => phase === 'reset');
     const [undone] = runs.slice(0, reset);

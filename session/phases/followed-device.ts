@@ -16,7 +16,7 @@ export class FollowedDevice {
   readonly object: number;
   /** Number of the first event of its own. */
   readonly opened: number;
-  readonly phases = new DevicePhases();
+  readonly phases: DevicePhases;
   /** The first doorbell of a queue for I/O: event and register. */
   work: { readonly event: number; readonly register: string } | undefined;
   /** Nobody has a descriptor of it any more. */
@@ -30,10 +30,12 @@ export class FollowedDevice {
   /** By the name of a ring's tail: how many resets there had been when it was last set. */
   readonly #tails = new Map<string, number>();
 
-  constructor(session: Session, object: number, event: number) {
+  /** `mayBegin`: as DevicePhases tells. */
+  constructor(session: Session, object: number, event: number, mayBegin: (event: number) => void) {
     const state = session.device(object);
     if (state === undefined) throw new Error(`object ${object} is no device`);
     this.object = object;
+    this.phases = new DevicePhases(mayBegin);
     this.opened = event;
     this.#life = new DeviceLife(state, session.names.device(object), true, { event, time: 0 });
     this.#controller = controllerOf(this.#life.definition);

@@ -44,6 +44,7 @@ const Code = { NOTHING: 0, MARK: 1, LOOK: 2, UNPLANNED: 3 } as const;
 export class Pass {
   readonly devices = new Map<number, FollowedDevice>();
   readonly #trace: Trace;
+  readonly #mayBegin: (event: number) => void;
   readonly #follower: GroupFollower;
   readonly #spaces: AddressSpaces;
   readonly #payloads = new PayloadCursor();
@@ -58,8 +59,13 @@ export class Pass {
   #opening: number | undefined;
   events = 0;
 
-  constructor(trace: Trace) {
+  /**
+   * `mayBegin` is told of each event that a phase may turn out to begin with, before `follow` has returned from that event's batch:
+   * none begins elsewhere.
+   */
+  constructor(trace: Trace, mayBegin: (event: number) => void = () => undefined) {
     this.#trace = trace;
+    this.#mayBegin = mayBegin;
     this.#follower = new GroupFollower(trace, (change) => {
       if (change.type !== 'unmapped') return;
       for (const { object } of change.mappings) this.devices.get(object)?.undo(this.#event);
@@ -67,35 +73,40 @@ export class Pass {
     this.#spaces = new AddressSpaces(this.#follower.session);
   }
 
-  run(): this {
-    for (const { batch, groups } of this.#follower.batches(['value'])) {
-      const { of } = groups;
-      const { firstEvent, begin, end } = batch;
-      if (this.#codes.length < groups.count) this.#codes = new Uint8Array(groups.count);
-      const codes = this.#codes;
-      this.#plans = new Array<Plan | undefined>(groups.count);
-      this.#stale();
-      let passedOver = this.#passedOver();
-      for (let row = begin; row < end; row++) {
-        const group = of[row] as number;
-        if ((codes[group] as number) <= passedOver) continue;
-        if (codes[group] === Code.UNPLANNED) {
-          this.#event = firstEvent + row;
-          const plan = this.#plan(batch, group);
-          this.#plans[group] = plan;
-          codes[group] = codeOf(plan);
-        }
-        const plan = this.#plans[group] as Plan;
-        if (codes[group] === Code.LOOK) this.#look(plan, firstEvent + row, group, row);
-        else {
-          plan.device?.phases.mark(plan.mark ?? 'open', firstEvent + row);
-          if (plan.mark !== 'work') continue;
-        }
-        passedOver = this.#passedOver();
-      }
-      this.events = firstEvent + end;
-    }
+  /** From this event on to the end. */
+  run(from = 0): this {
+    for (const batch of this.#trace.batches({ from, groups: true, columns: ['value'] })) this.follow(batch);
     return this;
+  }
+
+  /** The next batch: with groups, values and payloads. */
+  follow(batch: EventBatch): void {
+    const { firstEvent, begin, end } = batch;
+    const groups = this.#follower.begin(batch);
+    const { of } = groups;
+    if (this.#codes.length < groups.count) this.#codes = new Uint8Array(groups.count);
+    const codes = this.#codes;
+    this.#plans = new Array<Plan | undefined>(groups.count);
+    this.#stale();
+    let passedOver = this.#passedOver();
+    for (let row = begin; row < end; row++) {
+      const group = of[row] as number;
+      if ((codes[group] as number) <= passedOver) continue;
+      if (codes[group] === Code.UNPLANNED) {
+        this.#event = firstEvent + row;
+        const plan = this.#plan(batch, group);
+        this.#plans[group] = plan;
+        codes[group] = codeOf(plan);
+      }
+      const plan = this.#plans[group] as Plan;
+      if (codes[group] === Code.LOOK) this.#look(plan, firstEvent + row, group, row);
+      else {
+        plan.device?.phases.mark(plan.mark ?? 'open', firstEvent + row);
+        if (plan.mark !== 'work') continue;
+      }
+      passedOver = this.#passedOver();
+    }
+    this.events = firstEvent + end;
   }
 
   #passedOver(): number {
@@ -123,7 +134,7 @@ export class Pass {
     const known = this.devices.get(object);
     if (known !== undefined || this.devices.size >= DEVICES_MAX) return known;
     if (this.#follower.session.device(object) === undefined) return undefined;
-    const device = new FollowedDevice(this.#follower.session, object, this.#event);
+    const device = new FollowedDevice(this.#follower.session, object, this.#event, this.#mayBegin);
     device.phases.mark('open', this.#opening ?? this.#event);
     this.#opening = undefined;
     this.devices.set(object, device);
@@ -171,7 +182,10 @@ export class Pass {
 
   /** A device itself, where it has a file of its own. */
   #opens(object: number): void {
-    this.#opening ??= this.#event;
+    if (this.#opening === undefined) {
+      this.#mayBegin(this.#event);
+      this.#opening = this.#event;
+    }
     this.#device(object);
   }
 

@@ -2,8 +2,8 @@
 /**
  * The phases of a session, device by device. A device works from its first doorbell (of an NVMe controller: of an I/O queue) to the
  * last one before something is undone for good; one of which no doorbell is known works once nothing is set up any more. What an
- * event was is often told by what follows: so phases come from a pass of their own, fast (groups/follow.ts), before anything is
- * counted by them.
+ * event was is often told by what follows: so phases come from a pass of their own, fast (groups/follow.ts), and are known at its
+ * end. Whoever counts by them in the same reading counts between the events with which one may begin.
  */
 import { wordsNumber } from '../../traces/event-of-row.js';
 import type { Trace } from '../../traces/reader.js';
@@ -25,6 +25,8 @@ export interface SessionPhases {
   readonly spans: readonly PhaseSpan[];
   readonly openings: readonly Opening[];
 }
+
+export const NO_PHASES: SessionPhases = { spans: [], openings: [] };
 
 /** When events were entered and done, ns. */
 function timesOf(
@@ -55,8 +57,11 @@ function timesOf(
 
 /** Reads the trace, and parts of it again: a stream has no phases. */
 export function phasesOf(trace: Trace): SessionPhases {
-  if (trace.stream) return { spans: [], openings: [] };
-  const { devices, events } = new Pass(trace).run();
+  return trace.stream ? NO_PHASES : phasesAfter(trace, new Pass(trace).run());
+}
+
+/** What a pass over all of the trace has found; reads parts of it again. */
+export function phasesAfter(trace: Trace, { devices, events }: Pass): SessionPhases {
   const lives = [...devices.values()].map((device) => {
     const ends = device.closed ? device.undone : Math.max(0, events - 1);
     return { device, runs: device.phases.end(), ends };

@@ -32,6 +32,7 @@ const RUNS_MAX = 256;
 const WAITING_MAX = 16;
 
 export class SetUp {
+  readonly #keeps: (event: number) => void;
   readonly #runs: Run[] = [];
   #level = -1;
   /** Marks of the last run. */
@@ -41,6 +42,11 @@ export class SetUp {
   #quiet: number | undefined;
   #ending: number | undefined;
   resetSeen = false;
+
+  /** `keeps` is told of each event that a stretch may begin with. */
+  constructor(keeps: (event: number) => void) {
+    this.#keeps = keeps;
+  }
 
   get isEmpty(): boolean {
     return this.#runs.length === 0;
@@ -58,19 +64,25 @@ export class SetUp {
         this.#settingUp();
         break;
       case 'admin':
-        this.#admin ??= event;
+        this.#admin = this.#kept(this.#admin, event);
         break;
       case 'access':
-        this.#quiet ??= event;
+        this.#quiet = this.#kept(this.#quiet, event);
         break;
       case 'ending':
-        this.#ending ??= event;
+        this.#ending = this.#kept(this.#ending, event);
         break;
       case 'open':
       case 'work':
         break;
     }
     this.#run(this.#phase(mark), event);
+  }
+
+  #kept(before: number | undefined, event: number): number {
+    if (before !== undefined) return before;
+    this.#keeps(event);
+    return event;
   }
 
   #settingUp(): void {
@@ -97,6 +109,7 @@ export class SetUp {
     else if (phase === 'reset' && this.#runs.at(-2)?.phase === 'reset' && this.#marks < WAITING_MAX)
       this.#runs.pop();
     else {
+      this.#keeps(from);
       this.#runs.push({ phase, from });
       this.#marks = 1;
     }
