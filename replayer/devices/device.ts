@@ -23,7 +23,7 @@ export interface Host {
   dmaRead(iova: bigint, into: Uint8Array): boolean;
   /** False when the IOMMU refused; what lies before the refused page is written. */
   dmaWrite(iova: bigint, from: Uint8Array): boolean;
-  /** What is mapped for this device's DMA now, in the order in which it was mapped. */
+  /** What is mapped for this device's DMA now, in the order in which it was mapped; the same array until that changes. */
   readonly windows: readonly DmaWindow[];
   /** Sends the MSI or MSI-X message of a vector; lost when neither is enabled, as on hardware. */
   message(vector: number): void;

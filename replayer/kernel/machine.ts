@@ -67,13 +67,14 @@ export function buildMachine(
       const shared = placed.some((one) => one.group === groupId && !one.bound);
       return new IommuGroup(groupId, hardware, shared);
     });
+    const windows = new Windows(group);
     if (device.memoryChanged !== undefined) group.watch(memoryWatcher(device));
     const port = new DmaPort(bdf, group, faults, remapping, pci, watch);
     fn.upstream = {
       dmaRead: (iova, into) => port.read(iova, into),
       dmaWrite: (iova, from) => port.write(iova, from),
       get windows() {
-        return windowsOf(group.domain);
+        return windows.all;
       },
       message: (kind, vector, to, data) => {
         watch()?.interrupt(bdf, kind, vector, true);
@@ -89,6 +90,30 @@ export function buildMachine(
     };
     return { pci, bus, messages, line, group, bound };
   });
+}
+
+/** What is mapped for a group, in the order of mapping. */
+class Windows {
+  readonly #group: IommuGroup;
+  #space: AddressSpace | undefined;
+  #all: readonly DmaWindow[] | undefined;
+
+  constructor(group: IommuGroup) {
+    this.#group = group;
+    const changed = (): void => {
+      this.#all = undefined;
+    };
+    group.watch({ mapped: changed, unmapped: changed });
+  }
+
+  /** The same array until something changes. */
+  get all(): readonly DmaWindow[] {
+    const { domain } = this.#group;
+    if (domain !== this.#space || domain?.watch === undefined) this.#all = undefined;
+    this.#space = domain;
+    this.#all ??= windowsOf(domain);
+    return this.#all;
+  }
 }
 
 function windowsOf(space: AddressSpace | undefined): readonly DmaWindow[] {

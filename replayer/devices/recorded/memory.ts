@@ -6,9 +6,9 @@
 import type { DmaSpace } from '../../../session/story/address-spaces.js';
 import type { DmaWindow } from '../device.js';
 import { littleEndian } from './accesses.js';
+import { LiveWindows, type RecordedMap, RecordedMaps } from './mappings.js';
 
-interface RecordedMap extends DmaWindow {
-  readonly space: DmaSpace;
+interface HeldMap extends RecordedMap {
   /** What it held in the recording, by page; zeroes where there is none. */
   readonly pages: Map<number, Uint8Array>;
   /** Pages in which the driver keeps pointers: a heap, with all that a program has there. */
@@ -22,8 +22,7 @@ export interface LivePiece {
   readonly length: number;
 }
 
-/** Mappings of a recording that are live at once; a driver of the kernel's limit has 65535 in each container. */
-const MAPS_MOST = 1 << 18;
+const HALF = 32n;
 const LOW = 0xffff_ffffn;
 const PAGE = 4096;
 /** 256 MiB: a process has a quarter of it compared at most. */
@@ -38,12 +37,12 @@ function isPointer(value: bigint): boolean {
 }
 
 function eachPage(
-  map: DmaWindow,
+  map: HeldMap,
   iova: bigint,
   length: number,
   visit: (page: number, inPage: number, from: number, length: number) => void,
 ): void {
-  const start = Number(iova - map.iova);
+  const start = Number(iova - map.start);
   for (let from = 0; from < length; ) {
     const at = start + from;
     const inPage = at % PAGE;
@@ -54,21 +53,21 @@ function eachPage(
 }
 
 export class RecordedMemory {
-  #maps: RecordedMap[] = [];
-  /** What each was found to be. */
-  readonly #found = new Map<RecordedMap, DmaWindow>();
-  #windows: readonly DmaWindow[] = [];
+  readonly #maps = new RecordedMaps<HeldMap>();
+  readonly #windows = new LiveWindows();
+  #mapped = 0;
   #pages = 0;
 
   map(space: DmaSpace, iova: bigint, size: bigint): void {
-    if (this.#maps.length < MAPS_MOST)
-      this.#maps.push({ space, iova, size, pages: new Map(), own: new Set() });
+    const [pages, own] = [new Map<number, Uint8Array>(), new Set<number>()];
+    const age = this.#mapped++;
+    this.#forget(this.#maps.add({ space, start: iova, length: size, age, found: undefined, pages, own }));
   }
 
   /** The recorded memory holds this now; what it held before. Undefined where nothing was mapped. */
   remember(space: DmaSpace | undefined, iova: bigint, bytes: Uint8Array): Uint8Array | undefined {
     const before = this.recall(space, iova, bytes.length);
-    const map = this.#at(space, iova);
+    const map = this.#maps.at(space, iova);
     if (before === undefined || map === undefined) return undefined;
     eachPage(map, iova, bytes.length, (page, inPage, from, length) => {
       let held = map.pages.get(page);
@@ -85,23 +84,23 @@ export class RecordedMemory {
 
   /** The driver wrote this there: where a pointer is among it, the page is its own. */
   ownPointers(space: DmaSpace | undefined, iova: bigint, bytes: Uint8Array): void {
-    const map = this.#at(space, iova);
+    const map = this.#maps.at(space, iova);
     if (map === undefined || map.own.size === PAGES_MOST) return;
     for (let at = 0; at + 8 <= bytes.length; at += 8)
       if (isPointer(littleEndian(bytes.subarray(at, at + 8))))
-        map.own.add(Math.floor(Number(iova - map.iova + BigInt(at)) / PAGE));
+        map.own.add(Math.floor(Number(iova - map.start + BigInt(at)) / PAGE));
   }
 
   /** Whether it lies in such a page. */
   isOwn(space: DmaSpace | undefined, iova: bigint): boolean {
-    const map = this.#at(space, iova);
-    return map?.own.has(Math.floor(Number(iova - map.iova) / PAGE)) === true;
+    const map = this.#maps.at(space, iova);
+    return map?.own.has(Math.floor(Number(iova - map.start) / PAGE)) === true;
   }
 
   /** What the recorded memory holds there; undefined where nothing was mapped, all the way. */
   recall(space: DmaSpace | undefined, iova: bigint, length: number): Uint8Array | undefined {
-    const map = this.#at(space, iova);
-    if (map === undefined || iova + BigInt(length) > map.iova + map.size) return undefined;
+    const map = this.#maps.at(space, iova);
+    if (map === undefined || iova + BigInt(length) > map.start + map.length) return undefined;
     const bytes = new Uint8Array(length);
     eachPage(map, iova, length, (page, inPage, from, count) => {
       const held = map.pages.get(page);
@@ -111,20 +110,16 @@ export class RecordedMemory {
   }
 
   unmap(space: DmaSpace, iova: bigint, size: bigint): void {
-    const gone = this.#maps.filter(
-      (map) => map.space === space && map.iova >= iova && map.iova + map.size <= iova + size,
-    );
-    if (gone.length === 0) return;
-    for (const map of gone) {
-      this.#found.delete(map);
-      this.#pages -= map.pages.size;
-    }
-    this.#maps = this.#maps.filter((map) => !gone.includes(map));
+    this.#forget(this.#maps.remove(space, iova, size));
+  }
+
+  #forget(gone: readonly HeldMap[]): void {
+    for (const { pages } of gone) this.#pages -= pages.size;
   }
 
   /** What is mapped now. */
   look(windows: readonly DmaWindow[]): void {
-    this.#windows = windows;
+    this.#windows.look(windows);
   }
 
   /** Where these recorded bytes are now; a string says why that is not known. */
@@ -132,12 +127,12 @@ export class RecordedMemory {
     const pieces: LivePiece[] = [];
     for (let from = 0; from < length; ) {
       const address = iova + BigInt(from);
-      const map = this.#at(space, address);
+      const map = this.#maps.at(space, address);
       if (map === undefined) return `0x${address.toString(16)} was not mapped in the recording`;
       const live = this.#live(map);
-      if (live === undefined) return `no memory of 0x${map.size.toString(16)} bytes is mapped in its place`;
-      const inside = address - map.iova;
-      const rest = map.size - inside;
+      if (live === undefined) return `no memory of 0x${map.length.toString(16)} bytes is mapped in its place`;
+      const inside = address - map.start;
+      const rest = map.length - inside;
       const count = rest < BigInt(length - from) ? Number(rest) : length - from;
       pieces.push({ iova: live.iova + inside, from, length: count });
       from += count;
@@ -150,13 +145,21 @@ export class RecordedMemory {
     if (recorded === seen) return true;
     if (width === 8) return this.#translations(recorded).some((value) => value === seen);
     // Half of an address, as devices of 32-bit registers have it.
-    if (width !== 4) return false;
-    return this.#maps.some((map) => {
+    return width === 4 && (this.#sameHigh(recorded, seen) || this.#sameLow(recorded, seen));
+  }
+
+  #sameHigh(recorded: bigint, seen: bigint): boolean {
+    if (!this.#windows.hasHigh(seen)) return false;
+    return this.#maps.ofHigh(recorded).some((map) => {
       const live = this.#live(map);
-      if (live === undefined) return false;
-      if (map.iova >> 32n === recorded && live.iova >> 32n === seen) return true;
-      const inside = recorded - (map.iova & LOW);
-      return inside >= 0n && inside < map.size && ((live.iova + inside) & LOW) === seen;
+      return live !== undefined && live.iova >> HALF === seen;
+    });
+  }
+
+  #sameLow(recorded: bigint, seen: bigint): boolean {
+    return this.#maps.aroundLow(recorded).some((map) => {
+      const live = this.#live(map);
+      return live !== undefined && ((live.iova + recorded - (map.start & LOW)) & LOW) === seen;
     });
   }
 
@@ -184,36 +187,22 @@ export class RecordedMemory {
   }
 
   #translations(address: bigint): readonly bigint[] {
-    return this.#maps.flatMap((map) => {
-      const inside = address - map.iova;
-      // An address may point just behind what it bounds.
-      if (inside < 0n || inside > map.size) return [];
+    return this.#maps.around(address).flatMap((map) => {
       const live = this.#live(map);
-      return live === undefined ? [] : [live.iova + inside];
+      return live === undefined ? [] : [live.iova + address - map.start];
     });
   }
 
-  #at(space: DmaSpace | undefined, address: bigint): RecordedMap | undefined {
-    return this.#maps.find(
-      (map) =>
-        (space === undefined || map.space === space) && address >= map.iova && address < map.iova + map.size,
-    );
-  }
-
-  #live(map: RecordedMap): DmaWindow | undefined {
-    const known = this.#found.get(map);
-    const still =
-      known === undefined
-        ? undefined
-        : this.#windows.find(({ iova, size }) => iova === known.iova && size === known.size);
+  #live(map: HeldMap): DmaWindow | undefined {
+    const live = this.#windows.ofSize(map.length);
+    if (live === undefined) return undefined;
+    const still = map.found === undefined ? undefined : live.byIova.get(map.found.iova);
     if (still !== undefined) return still;
-    const live = this.#windows.filter(({ size }) => size === map.size);
-    const recorded = this.#maps.filter(({ space, size }) => space === map.space && size === map.size);
-    const byOrder = live[recorded.indexOf(map)];
+    const { place, count } = this.#maps.placeOf(map);
+    const byOrder = live.inOrder[place];
     // With more or fewer of them than there were, the order says less than the address.
-    const found =
-      live.length === recorded.length ? byOrder : (live.find(({ iova }) => iova === map.iova) ?? byOrder);
-    if (found !== undefined) this.#found.set(map, found);
+    const found = live.inOrder.length === count ? byOrder : (live.byIova.get(map.start) ?? byOrder);
+    if (found !== undefined) map.found = found;
     return found;
   }
 }

@@ -12,7 +12,7 @@ import type { DmaWindow, Host } from '../device.js';
 import { ConfigSpace } from '../pci/config-space.js';
 import { accessPieces, transferPieces } from './accesses.js';
 import { identify, recordedDevices } from './identity.js';
-import { RecordedMemory } from './memory.js';
+import { type LivePiece, RecordedMemory } from './memory.js';
 import { RecordedDevice } from './recorded.js';
 import { readScript } from './script.js';
 
@@ -101,7 +101,7 @@ function drive(trace: Trace, objects: ReadonlySet<number>): number {
     if (step.what === 'config-write') device.driver.configWrite(step.offset, step.bytes);
     if (step.what === 'irqs') device.driver.setIrqs(step.request);
     if (step.what === 'reset') device.driver.reset();
-    if (step.what === 'map') memory.windows.push({ iova: step.iova, size: step.size });
+    if (step.what === 'map') memory.windows = [...memory.windows, { iova: step.iova, size: step.size }];
     if (step.what === 'unmap') memory.windows = memory.windows.filter(({ iova }) => iova !== step.iova);
     if (step.what === 'dma' && (step.op === 'fill' || step.op === 'held'))
       memory.write(step.iova, step.bytes);
@@ -145,6 +145,29 @@ test('a trace that is cut off anywhere, or changed, is played as far as it goes,
       }
     }
   }
+});
+
+test('what a device does in the far future waits for it, and the driver does not wait for that', async () => {
+  const s = new RecordedSession();
+  const { device } = s.openNvme();
+  const many = 70_000;
+  const dma = { kind: EventKind.DMA, object: device.object, value: 0n };
+  s.after(1e12);
+  for (let n = 0; n < many; n++) s.event({ ...dma, offset: BigInt(n) });
+  s.after(-1e12);
+  for (let n = 0; n < many; n++) s.load(device, 0, 0x1c, 4, BigInt(n));
+  const trace = await s.trace();
+  const [objects] = recordedDevices(trace).values();
+  assert.ok(objects !== undefined);
+  const steps = [...readScript(trace, { objects, isTable: () => false })];
+  const places = steps.flatMap((step) => (step.what === 'dma' ? [step.iova] : []));
+  assert.deepEqual(
+    places,
+    Array.from({ length: many }, (_, n) => BigInt(n)),
+  );
+  const firstRead = steps.findIndex(({ what }) => what === 'read');
+  assert.equal(firstRead, many - 65536, 'so many wait');
+  assert.equal(steps.slice(firstRead, firstRead + many).filter(({ what }) => what === 'read').length, many);
 });
 
 test('nonsense of a hostile trace is no step, and no crash', async () => {
@@ -223,4 +246,38 @@ test('memory is found by mapping and offset, not by address', () => {
   memory.unmap(space, 0x1000n, 0x1000n);
   memory.look(windows.slice(1));
   assert.deepEqual(memory.locate(space, 0x8000n, 8), [{ iova: 0x7f11_0000_0000n, from: 0, length: 8 }]);
+});
+
+test('tens of thousands of mappings: each is found, and numbers that differ are soon known to differ', () => {
+  const space = { object: 1, ioas: 0 };
+  const other = { object: 2, ioas: 0 };
+  const memory = new RecordedMemory();
+  const many = 30_000;
+  const [page, now] = [0x1000n, 0x7f00_0000_0000n];
+  const recorded = (n: number): bigint => BigInt(n) * 2n * page;
+  for (let n = 0; n < many; n++) memory.map(space, recorded(n), page);
+  memory.map(other, 0x10n * page, 0x100n * page);
+  const windows = Array.from({ length: many }, (_, n) => ({ iova: now + BigInt(n) * 3n * page, size: page }));
+  memory.look(windows);
+  for (let n = 0; n < many; n += 7) {
+    const [{ iova } = { iova: 0n }] = memory.locate(space, recorded(n) + 8n, 4) as readonly LivePiece[];
+    assert.equal(iova, now + BigInt(n) * 3n * page + 8n);
+    assert.ok(memory.sameNumber(recorded(n) + page, now + BigInt(n) * 3n * page + page, 8), 'just behind it');
+    assert.ok(memory.sameNumber(recorded(n) + 8n, iova & 0xffff_ffffn, 4));
+    assert.ok(!memory.sameNumber(recorded(n) + page + 8n, 1n, 4));
+  }
+  for (let n = 0; n < 1000; n++) assert.ok(!memory.sameNumber(0n, BigInt(n) + 5n, 4));
+  assert.ok(memory.sameNumber(0n, 0x7f00n, 4), 'the upper half');
+  assert.equal(typeof memory.locate(other, 0x10n * page, 4), 'string');
+  // One by one, and then all that is left.
+  for (let n = 0; n < many; n += 3) memory.unmap(space, recorded(n), page);
+  memory.look(windows.filter((_, n) => n % 3 !== 0));
+  assert.match(memory.locate(space, recorded(3), 4) as string, /was not mapped/);
+  assert.deepEqual(memory.locate(space, recorded(many - 1), 4), [
+    { iova: now + BigInt(many - 1) * 3n * page, from: 0, length: 4 },
+  ]);
+  memory.map(space, recorded(1) + 0x800n, page);
+  assert.match(memory.locate(space, recorded(1), 4) as string, /was not mapped/, 'something took its place');
+  memory.unmap(space, 0n, 2n ** 64n);
+  assert.match(memory.locate(space, recorded(2), 4) as string, /was not mapped/);
 });

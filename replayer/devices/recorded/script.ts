@@ -13,6 +13,7 @@ import { type Event, EventFlag, EventKind, PayloadRole } from '../../../traces/m
 import type { Trace } from '../../../traces/reader.js';
 import type { IrqRequest, Width } from '../device.js';
 import { accessPieces, bytesMoved, type Piece, transferPieces } from './accesses.js';
+import { WaitingSteps } from './waiting.js';
 
 interface At {
   /** Number of the recorded event. */
@@ -97,23 +98,21 @@ export function hasInterrupts(trace: Trace): boolean {
 
 export function* readScript(trace: Trace, options: ScriptOptions): Generator<Step, void, undefined> {
   const reader = new ScriptReader(trace, options);
-  // A call is recorded where it completed, what it caused may come before it: device steps wait for their cause.
-  let waiting: Step[] = [];
+  const waiting = new WaitingSteps<DmaStep | InterruptStep>(
+    (step) => step.what === 'dma' && step.how !== 'seen',
+  );
   for (const event of trace.events()) {
     for (const step of reader.steps(event)) {
       if (step.what === 'dma' || step.what === 'interrupt') {
-        waiting.push(step);
+        const overdue = waiting.add(step);
+        if (overdue !== undefined) yield overdue;
         continue;
       }
-      const { time } = step;
-      const isDue = (one: Step): boolean =>
-        one.time < time || (one.time === time && one.what === 'dma' && one.how !== 'seen');
-      yield* waiting.filter(isDue);
-      waiting = waiting.filter((one) => !isDue(one));
+      yield* waiting.due(step.time);
       yield step;
     }
   }
-  yield* waiting;
+  yield* waiting.rest();
 }
 
 class ScriptReader {
