@@ -49,6 +49,12 @@ read: 1
 not a request: 11
 a bad address: 14
 into a bad address: 14
+nowhere: 14 14 14 14
+read-only: 14 14
+too many pieces: 90 90 90
+sent, and not said so: 14
+received, and not said so: 14 14 14 14
+all gone: 11
 quiet: 0
 ready: 1
 families: 2

@@ -56,6 +56,21 @@ size_t fault_safe_copy(void *to, uint64_t from, size_t length)
 	return (size_t)copied;
 }
 
+bool fault_safe_write(uint64_t to, const void *from, size_t length)
+{
+	struct iovec local = { (void *)from, length }, remote = { (void *)to, length };
+	long written;
+
+	if (!length)
+		return true;
+	written = raw6(SYS_process_vm_writev, raw_getpid(), (long)&local, 1, (long)&remote, 1, 0);
+	if (written == -ENOSYS || written == -EPERM) { /* a sandbox forbids it */
+		memcpy((void *)to, from, length);
+		return true;
+	}
+	return written == (long)length;
+}
+
 size_t fault_safe_string(char *to, uint64_t from, size_t limit)
 {
 	size_t copied = 0;

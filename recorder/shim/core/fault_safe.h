@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading the driver's memory by addresses that it gave to the kernel: argsz may be stale stack garbage, the kernel only
+ * Reading and writing the driver's memory by addresses that it gave to the kernel: argsz may be stale stack garbage, the kernel only
  * touches what it needs, and the shim must never fault where the driver would not have.
  */
 #ifndef VFIOTAPE_FAULT_SAFE_H
@@ -10,6 +10,8 @@
 
 /* Copies up to `length` bytes; returns how many there were before the first unreadable one. */
 size_t fault_safe_copy(void *to, uint64_t from, size_t length);
+/* False, where the kernel would say EFAULT: some of it may be written then. */
+bool fault_safe_write(uint64_t to, const void *from, size_t length);
 /* strnlen and copy in one; a string that is cut by unreadable memory or `limit` has no NUL. */
 size_t fault_safe_string(char *to, uint64_t from, size_t limit);
 

@@ -133,8 +133,8 @@ static long simulated_vector(union object_entry entry, int fd, const struct iove
 		return sim_vector(fd, pieces, count, offset, flags, writing, how.site);
 	if (offset != AT_POSITION)
 		return -ESPIPE;
-	if (count < 0 || count > 1024 /* UIO_MAXIOV */)
-		return -EMSGSIZE;
+	if (count < 0 || count > UIO_MAXIOV)
+		return -EINVAL;
 	return netlink_vector(fd, pieces, (size_t)count, flags, writing, how);
 }
 

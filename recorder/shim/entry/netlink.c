@@ -119,8 +119,9 @@ static long tell(const void *value, socklen_t length, void *to, socklen_t *room)
 		return -EFAULT;
 	if ((int)given < 0)
 		return -EINVAL;
-	memcpy(to, value, given < length ? given : length);
-	*room = length;
+	if (!fault_safe_write((uint64_t)to, value, given < length ? given : length) ||
+	    !fault_safe_write((uint64_t)room, &length, sizeof(length)))
+		return -EFAULT;
 	return 0;
 }
 
@@ -236,41 +237,55 @@ static size_t total(const struct iovec *pieces, size_t count)
 	return sum;
 }
 
+/* As copy_msghdr_from_user. */
+static long header_in(const struct msghdr *message, struct msghdr *given)
+{
+	if (fault_safe_copy(given, (uint64_t)message, sizeof(*given)) != sizeof(*given))
+		return -EFAULT;
+	if (!given->msg_name)
+		given->msg_namelen = 0;
+	if ((int)given->msg_namelen < 0)
+		return -EINVAL;
+	return given->msg_iovlen > UIO_MAXIOV ? -EMSGSIZE : 0;
+}
+
 ssize_t netlink_sendmsg(int fd, const struct msghdr *message, int flags, struct call_origin how)
 {
 	struct msghdr given;
+	long result = header_in(message, &given);
 
-	if (fault_safe_copy(&given, (uint64_t)message, sizeof(given)) != sizeof(given))
-		return LIBC_RESULT(-EFAULT);
-	if (given.msg_name) {
-		long result = to_kernel(given.msg_name, given.msg_namelen);
-
-		if (result)
-			return LIBC_RESULT(result);
-	}
+	if (!result && given.msg_namelen)
+		result = to_kernel(given.msg_name, given.msg_namelen);
+	if (result)
+		return LIBC_RESULT(result);
 	return recorded_writev(object_of(fd), fd, given.msg_iov, (int)given.msg_iovlen, AT_POSITION, flags, how);
 }
 
 ssize_t netlink_recvmsg(int fd, struct msghdr *message, int flags, struct call_origin how)
 {
+	const size_t no_control = 0;
 	struct msghdr given;
+	long result = header_in(message, &given);
 	ssize_t length;
 	size_t room;
+	int told;
 
-	if (fault_safe_copy(&given, (uint64_t)message, sizeof(given)) != sizeof(given))
-		return LIBC_RESULT(-EFAULT);
+	if (result)
+		return LIBC_RESULT(result);
 	length = recorded_readv(object_of(fd), fd, given.msg_iov, (int)given.msg_iovlen, AT_POSITION,
 				flags | MSG_TRUNC, how);
 	if (length < 0)
 		return length;
 	room = total(given.msg_iov, given.msg_iovlen);
-	message->msg_flags = (size_t)length > room ? MSG_TRUNC : 0;
-	message->msg_controllen = 0;
-	if (given.msg_name) {
-		memcpy(given.msg_name, &of_kernel,
-		       given.msg_namelen < sizeof(of_kernel) ? given.msg_namelen : sizeof(of_kernel));
-		message->msg_namelen = sizeof(of_kernel);
-	}
+	told = (size_t)length > room ? MSG_TRUNC : 0;
+	/* As ____sys_recvmsg; the message is gone. */
+	if (given.msg_name)
+		result = tell(&of_kernel, sizeof(of_kernel), given.msg_name, &message->msg_namelen);
+	if (result)
+		return LIBC_RESULT(result);
+	if (!fault_safe_write((uint64_t)&message->msg_flags, &told, sizeof(told)) ||
+	    !fault_safe_write((uint64_t)&message->msg_controllen, &no_control, sizeof(no_control)))
+		return LIBC_RESULT(-EFAULT);
 	return (size_t)length > room && !(flags & MSG_TRUNC) ? (ssize_t)room : length;
 }
 

@@ -142,18 +142,26 @@ EXPORT ssize_t recvmsg(int socket, struct msghdr *message, int flags)
 	return any_recvmsg(socket, message, flags, ORIGIN);
 }
 
+static long length_out(struct mmsghdr *message, unsigned int length)
+{
+	return fault_safe_write((uint64_t)&message->msg_len, &length, sizeof(length)) ? 0 : LIBC_RESULT(-EFAULT);
+}
+
 int any_sendmmsg(int socket, struct mmsghdr *messages, unsigned int count, int flags, struct call_origin how)
 {
 	uint64_t entered = shim_clock();
 	int result;
 
 	if (is_netlink(socket)) {
+		if (count > UIO_MAXIOV)
+			count = UIO_MAXIOV;
 		for (result = 0; (unsigned int)result < count; result++) {
 			ssize_t sent = netlink_sendmsg(socket, &messages[result].msg_hdr, flags, how);
 
+			if (sent >= 0)
+				sent = length_out(&messages[result], (unsigned int)sent);
 			if (sent < 0)
 				return result ? result : -1;
-			messages[result].msg_len = (unsigned int)sent;
 		}
 		return result;
 	}
@@ -186,8 +194,7 @@ int any_recvmmsg(int socket, struct mmsghdr *messages, unsigned int count, int f
 
 		if (got < 0 || !count)
 			return (int)got;
-		messages[0].msg_len = (unsigned int)got;
-		return 1;
+		return length_out(&messages[0], (unsigned int)got) < 0 ? -1 : 1;
 	}
 	result = PERFORM(how, recvmmsg, SYS_recvmmsg, socket, messages, count, flags, timeout);
 

@@ -120,21 +120,13 @@ static long scatter(const unsigned char *from, size_t length, const struct iovec
 	size_t done = 0;
 
 	for (size_t i = 0; i < count && done < length; i++) {
-		struct iovec local = { (void *)(from + done), length - done }, piece;
-		long copied;
+		struct iovec piece;
 
 		if (fault_safe_copy(&piece, (uint64_t)(pieces + i), sizeof(piece)) != sizeof(piece))
 			return -EFAULT;
 		if (piece.iov_len > length - done)
 			piece.iov_len = length - done;
-		if (!piece.iov_len)
-			continue;
-		copied = raw6(SYS_process_vm_writev, raw_getpid(), (long)&local, 1, (long)&piece, 1, 0);
-		if (copied == -ENOSYS || copied == -EPERM) { /* a sandbox forbids it */
-			memcpy(piece.iov_base, local.iov_base, piece.iov_len);
-			copied = (long)piece.iov_len;
-		}
-		if (copied != (long)piece.iov_len)
+		if (!fault_safe_write((uint64_t)piece.iov_base, from + done, piece.iov_len))
 			return -EFAULT;
 		done += piece.iov_len;
 	}

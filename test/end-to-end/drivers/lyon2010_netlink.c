@@ -248,6 +248,48 @@ static void try_messages(int fd)
 	printf("into a bad address: %d\n", recv(fd, (void *)8, 20, 0) < 0 ? errno : 0);
 }
 
+/* Where the kernel says EFAULT, it is no crash; what was to be received is gone. */
+static void try_bad_addresses(int fd)
+{
+	struct message question = begin(family, 99, 0), answer;
+	struct sockaddr_nl name;
+	struct iovec piece = { &question, question.header.nlmsg_len };
+	void *volatile nowhere = (void *)8;
+	struct mmsghdr *fixed = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	socklen_t length = sizeof(name), *fixed_length = (socklen_t *)((char *)fixed + 1024);
+	struct msghdr many = { .msg_iov = &piece, .msg_iovlen = 1025 };
+
+	check(fixed != MAP_FAILED, "map a page");
+	*fixed_length = sizeof(name);
+	fixed->msg_hdr = (struct msghdr){ .msg_iov = &piece, .msg_iovlen = 1 };
+	check(!mprotect(fixed, 4096, PROT_READ), "protect it");
+#define ERRNO(call) ((call) < 0 ? errno : 0)
+	printf("nowhere: %d", ERRNO(getsockname(fd, nowhere, &length)));
+	printf(" %d", ERRNO(getsockname(fd, (struct sockaddr *)&name, nowhere)));
+	printf(" %d", ERRNO(getpeername(fd, nowhere, &length)));
+	printf(" %d\n", ERRNO(getsockopt(fd, SOL_SOCKET, SO_TYPE, nowhere, &length)));
+	printf("read-only: %d", ERRNO(getsockname(fd, (struct sockaddr *)&name, fixed_length)));
+	printf(" %d\n", ERRNO(getpeername(fd, (struct sockaddr *)fixed, &length)));
+
+	printf("too many pieces: %d", ERRNO(sendmsg(fd, &many, 0)));
+	many.msg_iovlen = (1ul << 32) + 1;
+	printf(" %d", ERRNO(sendmsg(fd, &many, 0)));
+	printf(" %d\n", ERRNO(recvmsg(fd, &many, MSG_DONTWAIT)));
+
+	printf("sent, and not said so: %d\n", ERRNO(sendmmsg(fd, fixed, 1, 0)));
+	piece = (struct iovec){ &answer, sizeof(answer) };
+	printf("received, and not said so: %d", ERRNO(recvmsg(fd, &fixed->msg_hdr, 0)));
+	check(send(fd, &question, question.header.nlmsg_len, 0) > 0, "send");
+	printf(" %d", ERRNO(recvmmsg(fd, fixed, 1, 0, NULL)));
+	many = (struct msghdr){ .msg_iov = &piece, .msg_iovlen = 1, .msg_name = nowhere, .msg_namelen = sizeof(name) };
+	check(send(fd, &question, question.header.nlmsg_len, 0) > 0, "send");
+	printf(" %d", ERRNO(recvmsg(fd, &many, 0)));
+	check(send(fd, &question, question.header.nlmsg_len, 0) > 0, "send");
+	printf(" %d\n", ERRNO(recvfrom(fd, &answer, sizeof(answer), 0, nowhere, &length)));
+	printf("all gone: %d\n", ERRNO(recv(fd, &answer, sizeof(answer), MSG_DONTWAIT)));
+	munmap(fixed, 4096);
+}
+
 static void try_waiting(int fd)
 {
 	struct message question = begin(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, NLM_F_DUMP), answer;
@@ -296,6 +338,7 @@ int main(int argc, char **argv)
 	if (strcmp(mode, "sockets") == 0) {
 		try_names(fd);
 		try_messages(fd);
+		try_bad_addresses(fd);
 		try_waiting(fd);
 		return 0;
 	}
