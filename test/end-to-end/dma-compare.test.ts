@@ -131,7 +131,12 @@ test('what a device writes while its driver sleeps in read stands before the wak
   assert.ok(comparisons >= 10 && pages === comparisons * 8);
 });
 
-test('and in poll', () => assert.deepEqual(record('poll').story, [...twice(ASLEEP), END]));
+for (const wait of ['poll', 'epoll', 'select'])
+  test(`and in ${wait}`, () => assert.deepEqual(record(wait).story, [...twice(ASLEEP), END]));
+
+test('a sleep that no device ends is no moment of comparing', () => {
+  assert.ok(record('others').comparison.comparisons < 20);
+});
 
 for (const mode of ['off', 'syscalls', 'trap']) {
   test(`--mmio ${mode}: memory is read by way of the kernel, or with the watcher`, () => {
@@ -180,6 +185,28 @@ test('a driver that polls memory: the device’s writes are found at the next st
     ...['store 1', 'write 101010+16', 'write 102200+1024'],
     ...['store 2', 'write 101020+8', 'store 3', 'write 101020+8', END],
   ]);
+});
+
+test('a driver that has no descriptor left for a while is told of all the same', { skip: untold }, () => {
+  const { story, comparison } = record('descriptors');
+  assert.deepEqual(
+    story.filter((word) => /^write/.test(word)),
+    [...['write 101010+16', 'write 102200+1024'], ...['write 101020+8', 'write 101020+8']],
+  );
+  assert.equal(comparison.tracked, comparison.mapped);
+});
+
+test('a driver’s own userfaultfd gets the memory, and the kernel tells of the rest', { skip: untold }, () => {
+  const { story, comparison } = record('registered');
+  assert.ok(story.includes('write 101010+16'));
+  assert.equal(comparison.tracked, comparison.mapped - 1);
+});
+
+test('of memory that was put in another’s place the kernel does not tell any more', { skip: untold }, () => {
+  const { story, comparison } = record('replaced');
+  assert.ok(story.some((word) => word.endsWith(' 10100000+8?')));
+  assert.ok(story.includes('write 101010+16'));
+  assert.equal(comparison.tracked, comparison.mapped - 1);
 });
 
 test('without the kernel’s word they are ambiguous, and a page that both write is taken for either’s', () => {

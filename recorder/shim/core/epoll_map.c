@@ -94,3 +94,16 @@ int epoll_map_find(uint32_t epoll, uint64_t data)
 	}
 	return -1;
 }
+
+int epoll_map_next(uint32_t epoll, uint32_t *at)
+{
+	uint32_t count = __atomic_load_n(&used, __ATOMIC_ACQUIRE);
+
+	while (*at < count) {
+		uint64_t key = __atomic_load_n(&entries[(*at)++].key, __ATOMIC_ACQUIRE);
+
+		if (key && key != ~0ull && key >> 32 == epoll)
+			return (int)(uint32_t)key;
+	}
+	return -1;
+}

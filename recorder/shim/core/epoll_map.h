@@ -18,5 +18,7 @@ void epoll_map_forget(int fd);
 void epoll_map_forget_epoll(uint32_t epoll);
 /* The eventfd, or -1 when the data is of something else. */
 int epoll_map_find(uint32_t epoll, uint64_t data);
+/* The eventfds that it holds, one after the other, from *at = 0 on; -1 when there is none left. */
+int epoll_map_next(uint32_t epoll, uint32_t *at);
 
 #endif

@@ -230,8 +230,8 @@ static bool find_changed(uint32_t index, const struct dma_threads *since)
 	struct dma_map *map = &dma_state->maps[index];
 	bool lost = false;
 
-	if (map->tracked)
-		dma_ask_written(map);
+	if (map->tracked && !dma_ask_written(map))
+		dma_give_up_tracking(map);
 	for (uint64_t at = 0; at < map->size; at += DMA_PAGE) {
 		at = next_changed(map, at, &lost);
 		if (lost)
@@ -336,7 +336,6 @@ void dma_compare_all(enum dma_moment moment, const struct dma_threads *since)
 		if (!find_changed(i, since))
 			dma_state->maps[i].size |= 1, gone++;
 	take_changed(since);
-	dma_asked();
 	for (uint32_t i = dma_state->count; gone && i-- > 0;) {
 		if (!(dma_state->maps[i].size & 1))
 			continue;

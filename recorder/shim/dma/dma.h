@@ -40,6 +40,8 @@ void dma_before_sleep(struct dma_threads *threads);
 void dma_after_sleep(const struct dma_threads *threads);
 /* Memory of the process is about to be unmapped, moved, or given other contents. */
 void dma_memory_goes(uint64_t address, uint64_t length);
+/* UFFDIO_REGISTER of the driver's own: memory can be registered with one userfaultfd only, and that is the driver's. */
+void dma_before_userfaultfd(uint64_t argument);
 /* The last descriptor of a container or an iommufd is closed. */
 void dma_space_gone(uint32_t object);
 /* Before and after an ioctl of a container, group, device or iommufd; the latter when its record is written. */

@@ -55,7 +55,7 @@ struct dma_state {
 	uint32_t count;
 	uint64_t bytes;  /* of all copies */
 	uint64_t stores; /* DMA_STORE moments until now */
-	int32_t pagemap;     /* + 1; 0: not open */
+	int32_t pagemap;     /* + 1; 0: not open, which is tried again */
 	int32_t userfaultfd; /* + 1; 0: not tried, -1: there is none */
 	uint32_t changed_count;
 	struct dma_page changed[DMA_CHANGED_MAX];
@@ -81,10 +81,10 @@ void dma_record_held(const struct dma_map *map);
 /* written.c */
 void dma_track(struct dma_map *map);
 void dma_untrack(const struct dma_map *map);
-/* Sets PAGE_WRITTEN where the process wrote since it was last asked. */
-void dma_ask_written(struct dma_map *map);
-/* All has been asked. */
-void dma_asked(void);
+/* Sets PAGE_WRITTEN where the process wrote since it was last asked. False: the kernel won't tell of this memory again. */
+bool dma_ask_written(struct dma_map *map);
+/* And is counted no more among those of which it does. */
+void dma_give_up_tracking(struct dma_map *map);
 /* Asks once more for one page, and leaves it to the next dma_ask_written, too. */
 bool dma_just_written(const struct dma_map *map, uint64_t offset);
 void dma_look_at_threads(struct dma_threads *threads);

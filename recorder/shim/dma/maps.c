@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Which memory is mapped for DMA, and the copies that it is compared with. */
+#include <linux/userfaultfd.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -187,6 +188,22 @@ void dma_memory_goes(uint64_t address, uint64_t length)
 			continue;
 		dma_leave_out(VFIOTAPE_LEFT_OUT_GONE, dma_state->maps[i].size);
 		dma_drop(i);
+	}
+	dma_leave(mask);
+}
+
+void dma_before_userfaultfd(uint64_t argument)
+{
+	struct uffdio_range range; /* the first of struct uffdio_register */
+	uint64_t mask;
+
+	if (fault_safe_copy(&range, argument, sizeof(range)) != sizeof(range) || !dma_state->count || !dma_enter(&mask))
+		return;
+	for (uint32_t i = 0; i < dma_state->count; i++) {
+		struct dma_map *map = &dma_state->maps[i];
+
+		if (map->tracked && overlap(map->address, map->size, range.start, range.len))
+			dma_give_up_tracking(map);
 	}
 	dma_leave(mask);
 }

@@ -7,6 +7,7 @@
  *
  * And whether other threads ran at all: none of them did, when each sleeps as it slept.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <linux/userfaultfd.h>
@@ -32,19 +33,18 @@ struct scan { /* struct pm_scan_arg of linux/fs.h */
 	uint64_t inverted, all_of, any_of, answer;
 };
 
-/* For as long as one comparison takes. */
+/* Kept: a driver may have no number left for it later. */
 static int open_pagemap(void)
 {
-	if (!dma_state->pagemap)
-		dma_state->pagemap = 1 + raw_openat(AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
-	return dma_state->pagemap - 1;
-}
+	if (!dma_state->pagemap) {
+		int fd = raw_openat(AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
+		long hidden = fd < 0 ? -1 : sim_hide(fd);
 
-void dma_asked(void)
-{
-	if (dma_state->pagemap > 0)
-		raw_close(dma_state->pagemap - 1);
-	dma_state->pagemap = 0;
+		if (fd >= 0)
+			raw_close(fd);
+		dma_state->pagemap = hidden < 0 ? 0 : (int32_t)hidden + 1;
+	}
+	return dma_state->pagemap - 1;
 }
 
 /* Regions of [start, end) that were written, at most DMA_REGIONS_MAX; *walked is how far it came. Negative: errno. */
@@ -97,8 +97,11 @@ void dma_track(struct dma_map *map)
 	if (!map->tracked)
 		return;
 	/* From here on. */
-	dma_ask_written(map);
-	dma_asked();
+	if (!dma_ask_written(map)) {
+		dma_untrack(map);
+		map->tracked = false;
+		return;
+	}
 	for (uint64_t page = 0; page < map->size / DMA_PAGE; page++)
 		map->pages[page] = 0;
 }
@@ -132,14 +135,21 @@ static void mark_written(uint64_t start, uint64_t end, bool huge, struct dma_map
 	}
 }
 
-void dma_ask_written(struct dma_map *map)
+void dma_give_up_tracking(struct dma_map *map)
+{
+	dma_untrack(map);
+	map->tracked = false;
+	shim_count_loss(&shim_session.control->dma_tracked, UINT64_MAX); /* one less */
+}
+
+bool dma_ask_written(struct dma_map *map)
 {
 	uint64_t at = map->address, end = at + map->size, walked;
 	int pagemap = open_pagemap();
+	long found = 0;
 
 	while (pagemap >= 0 && at < end) {
-		long found = scan(pagemap, at, end, SCAN_PROTECT, dma_state->regions, DMA_REGIONS_MAX, &walked);
-
+		found = scan(pagemap, at, end, SCAN_PROTECT, dma_state->regions, DMA_REGIONS_MAX, &walked);
 		if (found < 0 || walked <= at)
 			break;
 		for (long i = 0; i < found; i++) {
@@ -149,9 +159,15 @@ void dma_ask_written(struct dma_map *map)
 		}
 		at = walked;
 	}
-	/* The driver has closed our descriptor, or put memory there that can't be tracked. */
-	if (at < end)
-		map->tracked = false;
+	if (at >= end)
+		return true;
+	if (found == -EPERM || found == -EINVAL) /* the driver has put memory there that is not tracked */
+		return false;
+	/* This time the kernel says nothing. */
+	mark_written(at, end, true, map);
+	if (found == -EBADF || found == -ENOTTY) /* it is closed, and perhaps another file's number */
+		dma_state->pagemap = 0;
+	return true;
 }
 
 bool dma_just_written(const struct dma_map *map, uint64_t offset)

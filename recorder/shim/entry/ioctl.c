@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* ioctl: what VFIO is made of. */
+#include <linux/userfaultfd.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -138,6 +139,8 @@ int any_ioctl(int fd, unsigned long request, unsigned long argument, struct call
 	union object_entry entry = object_of(fd);
 
 	if (likely(!entry.fd.kind)) {
+		if (unlikely(dma_comparing() && request == UFFDIO_REGISTER))
+			dma_before_userfaultfd(argument);
 		if (likely(IOCTL_TYPE(request) != VFIO_TYPE || shim_session.mode == SHIM_PASSIVE))
 			return PERFORM(how, ioctl, SYS_ioctl, fd, request, argument);
 		/* A VFIO request on a descriptor that we never saw born: perhaps it is a VFIO one. */

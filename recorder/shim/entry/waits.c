@@ -72,7 +72,49 @@ void record_ready_epoll(int epoll, const struct epoll_event *events, int result,
 	}
 }
 
-/* While memory is compared, before and after what may sleep. */
+/* Whether it may wake the driver for a device: an interrupt's eventfd, or an epoll that holds one. */
+static bool may_interrupt(int fd)
+{
+	union object_entry entry = object_of(fd);
+
+	if (entry.fd.kind != VFIOTAPE_OBJECT_EPOLL)
+		return entry.fd.flags & OBJECT_INTERRUPT;
+	for (uint32_t at = 0; (fd = epoll_map_next(entry.fd.object, &at)) >= 0;)
+		if (object_of(fd).fd.flags & OBJECT_INTERRUPT)
+			return true;
+	return false;
+}
+
+/* Nothing has looked at the arguments yet: they may not be there. */
+COLD static bool may_interrupt_poll(const struct pollfd *fds, nfds_t count)
+{
+	struct pollfd some[16];
+
+	for (nfds_t i = 0; i < count; i++) {
+		size_t length = (count - i < 16 ? count - i : 16) * sizeof(some[0]);
+
+		if (i % 16 == 0 && fault_safe_copy(some, (uint64_t)(fds + i), length) != length)
+			return false;
+		if (may_interrupt(some[i % 16].fd))
+			return true;
+	}
+	return false;
+}
+
+COLD static bool may_interrupt_select(int count, const fd_set *readable)
+{
+	uint64_t word = 0;
+
+	for (int fd = 0; readable && fd < count; fd++) {
+		if (fd % 64 == 0 && fault_safe_copy(&word, (uint64_t)readable + (uint64_t)fd / 8, sizeof(word)) != sizeof(word))
+			return false;
+		if (word & 1ull << (fd % 64) && may_interrupt(fd))
+			return true;
+	}
+	return false;
+}
+
+/* While memory is compared, before and after what may sleep until a device interrupts. */
 #define WAIT_BEGIN(op_, sleeps)                                                                                        \
 	struct wait_origin wait = { ORIGIN, WATCHING ? shim_clock() : 0, 0, op_ };                                        \
 	struct dma_threads threads_;                                                                                   \
@@ -90,7 +132,7 @@ void record_ready_epoll(int epoll, const struct epoll_event *events, int result,
 
 EXPORT int poll(struct pollfd *fds, nfds_t count, int timeout)
 {
-	WAIT_BEGIN(VFIOTAPE_WAIT_POLL, timeout)
+	WAIT_BEGIN(VFIOTAPE_WAIT_POLL, timeout && may_interrupt_poll(fds, count))
 	int result = REAL(poll)(fds, count, timeout);
 
 	WAIT_END
@@ -103,7 +145,7 @@ EXPORT int __poll(struct pollfd *fds, nfds_t count, int timeout) __attribute__((
 
 EXPORT int __poll_chk(struct pollfd *fds, nfds_t count, int timeout, size_t size)
 {
-	WAIT_BEGIN(VFIOTAPE_WAIT_POLL, timeout)
+	WAIT_BEGIN(VFIOTAPE_WAIT_POLL, timeout && may_interrupt_poll(fds, count))
 	int result = REAL(__poll_chk)(fds, count, timeout, size);
 
 	WAIT_END
@@ -114,7 +156,7 @@ EXPORT int __poll_chk(struct pollfd *fds, nfds_t count, int timeout, size_t size
 
 EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask)
 {
-	WAIT_BEGIN(VFIOTAPE_WAIT_PPOLL, true)
+	WAIT_BEGIN(VFIOTAPE_WAIT_PPOLL, may_interrupt_poll(fds, count))
 	sigset_t room;
 	int result = REAL(ppoll)(fds, count, timeout, unshared_mask(mask, &room));
 
@@ -127,7 +169,7 @@ EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeou
 EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask,
 		       size_t size)
 {
-	WAIT_BEGIN(VFIOTAPE_WAIT_PPOLL, true)
+	WAIT_BEGIN(VFIOTAPE_WAIT_PPOLL, may_interrupt_poll(fds, count))
 	sigset_t room;
 	int result = REAL(__ppoll_chk)(fds, count, timeout, unshared_mask(mask, &room), size);
 
@@ -139,7 +181,7 @@ EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *
 
 EXPORT int select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, struct timeval *timeout)
 {
-	WAIT_BEGIN(VFIOTAPE_WAIT_SELECT, true)
+	WAIT_BEGIN(VFIOTAPE_WAIT_SELECT, may_interrupt_select(count, readable))
 	int result = REAL(select)(count, readable, writable, exceptional, timeout);
 
 	WAIT_END
@@ -154,7 +196,7 @@ EXPORT int __select(int count, fd_set *readable, fd_set *writable, fd_set *excep
 EXPORT int pselect(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, const struct timespec *timeout,
 		   const sigset_t *mask)
 {
-	WAIT_BEGIN(VFIOTAPE_WAIT_PSELECT, true)
+	WAIT_BEGIN(VFIOTAPE_WAIT_PSELECT, may_interrupt_select(count, readable))
 	sigset_t room;
 	int result = REAL(pselect)(count, readable, writable, exceptional, timeout, unshared_mask(mask, &room));
 
@@ -246,7 +288,7 @@ EXPORT int epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
 
 EXPORT int epoll_wait(int epoll, struct epoll_event *events, int most, int timeout)
 {
-	WAIT_BEGIN(VFIOTAPE_WAIT_EPOLL, timeout)
+	WAIT_BEGIN(VFIOTAPE_WAIT_EPOLL, timeout && may_interrupt(epoll))
 	int result = REAL(epoll_wait)(epoll, events, most, timeout);
 
 	WAIT_END
@@ -257,7 +299,7 @@ EXPORT int epoll_wait(int epoll, struct epoll_event *events, int most, int timeo
 
 EXPORT int epoll_pwait(int epoll, struct epoll_event *events, int most, int timeout, const sigset_t *mask)
 {
-	WAIT_BEGIN(VFIOTAPE_WAIT_EPOLL_PWAIT, timeout)
+	WAIT_BEGIN(VFIOTAPE_WAIT_EPOLL_PWAIT, timeout && may_interrupt(epoll))
 	sigset_t room;
 	int result = REAL(epoll_pwait)(epoll, events, most, timeout, unshared_mask(mask, &room));
 
@@ -272,7 +314,7 @@ int epoll_pwait2(int epoll, struct epoll_event *events, int most, const struct t
 EXPORT int epoll_pwait2(int epoll, struct epoll_event *events, int most, const struct timespec *timeout,
 			const sigset_t *mask)
 {
-	WAIT_BEGIN(VFIOTAPE_WAIT_EPOLL_PWAIT2, true)
+	WAIT_BEGIN(VFIOTAPE_WAIT_EPOLL_PWAIT2, may_interrupt(epoll))
 	sigset_t room;
 	int result;
 

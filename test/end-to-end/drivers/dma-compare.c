@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <linux/vfio.h>
 #include <poll.h>
 #include <pthread.h>
@@ -17,9 +18,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/select.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -85,18 +89,26 @@ static void device_step(uint32_t step)
 	device_bar[1] = step;
 }
 
-/* By an instruction of its own: the recorder is not to see the device. */
-static void *unseen_mmap(int fd, size_t length)
+/* By an instruction of its own; the last argument is 0. */
+static long unseen_call(long number, long first, long second, long third, long fourth, long fifth)
 {
-	register long flags __asm__("r10") = MAP_SHARED;
-	register long file __asm__("r8") = fd;
-	register long offset __asm__("r9") = 0;
+	register long r10 __asm__("r10") = fourth;
+	register long r8 __asm__("r8") = fifth;
+	register long r9 __asm__("r9") = 0;
 	long result;
 
 	__asm__ volatile("syscall"
 			 : "=a"(result)
-			 : "a"(9L), "D"(0L), "S"(length), "d"((long)(PROT_READ | PROT_WRITE)), "r"(flags), "r"(file), "r"(offset)
+			 : "a"(number), "D"(first), "S"(second), "d"(third), "r"(r10), "r"(r8), "r"(r9)
 			 : "rcx", "r11", "memory");
+	return result;
+}
+
+/* The recorder is not to see the device. */
+static void *unseen_mmap(int fd, size_t length)
+{
+	long result = unseen_call(9, 0, (long)length, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+
 	CHECK(result > 0);
 	return (void *)result;
 }
@@ -134,6 +146,16 @@ static void unmap_memory(uint64_t iova, uint64_t size)
 	CHECK(ioctl(container, VFIO_IOMMU_UNMAP_DMA, &unmap) == 0);
 }
 
+static volatile uint8_t *map_more(size_t size)
+{
+	volatile uint8_t *more = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(more != MAP_FAILED);
+	memset((void *)more, 0, size);
+	map_memory(more, IOVA + 0x10000000, size, 3);
+	return more;
+}
+
 static void route_interrupt(void)
 {
 	char room[sizeof(struct vfio_irq_set) + sizeof(int)];
@@ -164,6 +186,55 @@ static void sleep_in_poll(void)
 
 	CHECK(poll(&fd, 1, 20000) == 1);
 	CHECK(read(interrupt, &count, sizeof(count)) == sizeof(count));
+}
+
+static void sleep_in_epoll(void)
+{
+	static int epoll = -1;
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = 7 };
+	uint64_t count;
+
+	if (epoll < 0) {
+		epoll = epoll_create1(0);
+		CHECK(epoll >= 0 && epoll_ctl(epoll, EPOLL_CTL_ADD, interrupt, &event) == 0);
+	}
+	CHECK(epoll_wait(epoll, &event, 1, 20000) == 1);
+	CHECK(read(interrupt, &count, sizeof(count)) == sizeof(count));
+}
+
+static void sleep_in_select(void)
+{
+	fd_set set;
+	uint64_t count;
+
+	FD_ZERO(&set);
+	FD_SET(interrupt, &set);
+	CHECK(select(interrupt + 1, &set, NULL, NULL, NULL) == 1);
+	CHECK(read(interrupt, &count, sizeof(count)) == sizeof(count));
+}
+
+/* Sleeps that no device ends. */
+static void sleep_for_others(void)
+{
+	volatile uintptr_t nowhere = 8;
+	struct timeval short_time = { 0, 1000 };
+	struct epoll_event event;
+	int ends[2], epoll = epoll_create1(0);
+	struct pollfd fd = { .events = POLLIN };
+	fd_set set;
+
+	CHECK(pipe(ends) == 0 && epoll >= 0);
+	fd.fd = ends[0];
+	FD_ZERO(&set);
+	FD_SET(ends[0], &set);
+	for (int i = 0; i < 50; i++) {
+		CHECK(poll(&fd, 1, 1) == 0 && poll(NULL, 0, 1) == 0 && epoll_wait(epoll, &event, 1, 1) == 0);
+		FD_SET(ends[0], &set);
+		short_time.tv_usec = 1000;
+		CHECK(select(ends[0] + 1, &set, NULL, NULL, &short_time) == 0);
+	}
+	CHECK(poll((struct pollfd *)nowhere, 1, 1) == -1 && errno == EFAULT);
+	CHECK(select(64, (fd_set *)nowhere, NULL, NULL, &short_time) == -1 && errno == EFAULT);
 }
 
 static void command(unsigned int number)
@@ -210,6 +281,44 @@ static void polled(void)
 	ring(0x3);
 	while (*word(memory, COMPLETION, 4) != 0x3333)
 		;
+}
+
+/* For some time there is no descriptor to be had. */
+static void without_descriptors(void)
+{
+	struct rlimit usual, none;
+
+	CHECK(getrlimit(RLIMIT_NOFILE, &usual) == 0);
+	none = usual;
+	none.rlim_cur = 3;
+	CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+	bar[2] = 1;
+	CHECK(setrlimit(RLIMIT_NOFILE, &usual) == 0);
+	polled();
+}
+
+/* The driver's own userfaultfd, for memory that is mapped for DMA. */
+static void registered(void)
+{
+	volatile uint8_t *more = map_more(4 * PAGE);
+	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP };
+	struct uffdio_register range = { .range = { (uint64_t)more, 4 * PAGE }, .mode = UFFDIO_REGISTER_MODE_WP };
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+
+	CHECK(fd >= 0 && ioctl(fd, UFFDIO_API, &api) == 0 && ioctl(fd, UFFDIO_REGISTER, &range) == 0);
+	polled();
+}
+
+/* Memory that takes the place of what was mapped, unseen: the kernel does not tell of it any more. */
+static void replaced(void)
+{
+	volatile uint8_t *more = map_more(4 * PAGE);
+
+	bar[2] = 1;
+	CHECK(unseen_call(9, (long)more, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1) == (long)more);
+	*word(more, 0, 0) = 1;
+	bar[2] = 2;
+	polled();
 }
 
 static volatile int stop;
@@ -359,16 +468,6 @@ static void *write_now_and_then(void *unused)
 	return unused;
 }
 
-static volatile uint8_t *map_more(size_t size)
-{
-	volatile uint8_t *more = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	CHECK(more != MAP_FAILED);
-	memset((void *)more, 0, size);
-	map_memory(more, IOVA + 0x10000000, size, 3);
-	return more;
-}
-
 static void beside_a_writer(void)
 {
 	struct pollfd fd = { .fd = interrupt, .events = POLLIN };
@@ -495,6 +594,8 @@ static const struct {
 	{ "polled", polled },   { "huge", polled }, { "thread", beside_a_thread }, { "sleeper", beside_a_sleeper }, { "gone", gone },
 	{ "large", large },     { "child", with_a_child },     { "signals", under_signals },    { "read-only", read_only },
 	{ "jumps", under_jumps },     { "writer", beside_a_writer }, { "many", many }, { "to-the-end", to_the_end },
+	{ "descriptors", without_descriptors }, { "replaced", replaced }, { "registered", registered },
+	{ "others", sleep_for_others },
 };
 
 int main(int argc, char **argv)
@@ -530,6 +631,10 @@ int main(int argc, char **argv)
 		asleep(sleep_in_read);
 	else if (!strcmp(subject, "poll"))
 		asleep(sleep_in_poll);
+	else if (!strcmp(subject, "epoll"))
+		asleep(sleep_in_epoll);
+	else if (!strcmp(subject, "select"))
+		asleep(sleep_in_select);
 	else
 		for (unsigned int i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++)
 			if (!strcmp(subject, subjects[i].name))
