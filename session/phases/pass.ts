@@ -115,11 +115,16 @@ export class Pass {
     return Code.MARK;
   }
 
-  #look({ look, applies, device, mark }: Plan, event: number, group: number, row: number): void {
+  #look(plan: Plan, event: number, group: number, row: number): void {
+    const { look, applies, device, mark } = plan;
     this.#event = event;
     look?.(row);
     device?.phases.mark(mark ?? 'open', event);
-    if (applies === true) this.#follower.apply(group, row);
+    if (applies === true && !this.#follower.apply(group, row) && look === undefined) {
+      const learned = { ...plan, applies: false };
+      this.#plans[group] = learned;
+      this.#codes[group] = codeOf(learned);
+    }
     if (this.#epoch === this.#follower.epoch) return;
     this.#epoch = this.#follower.epoch;
     this.#stale();

@@ -5,7 +5,8 @@ import { test } from 'node:test';
 import { packageRoot } from '../../abi/package-root.js';
 import { openTrace, type Trace } from '../../traces/reader.js';
 import { type Opened, RecordedSession } from '../fixtures.js';
-import { phasesOf } from './phases.js';
+import { Pass } from './pass.js';
+import { phasesAfter, phasesOf } from './phases.js';
 
 const CC = 0x14;
 const CSTS = 0x1c;
@@ -174,4 +175,32 @@ test('recorded: both ports of DPDK work at the same time', () => {
   assert.equal(steady.length, 2);
   const [a, b] = steady;
   assert.ok(a !== undefined && b !== undefined && a.from.time < b.to.time && b.from.time < a.to.time);
+});
+
+test('an event that a phase begins with is told of when it comes', async () => {
+  const s = new RecordedSession();
+  const { device } = ready(s);
+  io(s, device);
+  const other = ready(s);
+  io(s, device);
+  io(s, other.device);
+  disable(s, device);
+  s.close(device).close(other.device);
+  const trace = await s.trace();
+  const told = new Set<number>();
+  let now = 0;
+  const pass = new Pass(trace, (event) => {
+    if (event === now) told.add(event);
+  });
+  for (; now < trace.eventCount; now++) {
+    const one = { from: now, to: now + 1, groups: true, columns: ['value'] } as const;
+    for (const batch of trace.batches(one)) pass.follow(batch);
+  }
+  const { spans } = phasesAfter(trace, pass);
+  trace.close();
+  assert.equal(spans.length, 14);
+  assert.deepEqual(
+    spans.filter(({ from }) => !told.has(from.event)),
+    [],
+  );
 });
