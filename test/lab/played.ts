@@ -39,7 +39,8 @@ export function playedChecks(driver: Driver, directory: string, printed: string)
   if (driver.played === undefined) return [];
   const trace = join(directory, `${fileName(driver, 'recorded')}.vtape`);
   const same = play(trace, driver.command);
-  const difference = firstDifference(driver, printed, same.out);
+  const volatile = [...driver.volatile, ...(driver.played.volatile ?? [])];
+  const difference = firstDifference({ ...driver, volatile }, printed, same.out);
   const trouble =
     same.status !== driver.status || !same.err.includes(', no departure\n')
       ? `exit status ${same.status ?? 'none'}\n${same.err}`
