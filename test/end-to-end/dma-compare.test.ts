@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { LossCause } from '../../recorder/seal/summary.js';
 import { dmaBytes } from '../../session/describe/dma.js';
 import { type DmaComparison, type Event, EventKind } from '../../traces/model.js';
 import { openTrace } from '../../traces/reader.js';
@@ -72,7 +73,11 @@ function record(subject: string, ...settings: readonly string[]): Recorded {
   const events = [...trace.events()];
   const comparison = trace.summary?.dmaComparisons[0];
   assert.deepEqual(trace.damages, []);
-  assert.deepEqual(trace.summary?.losses, []);
+  // A handler that leaves by a jump may leave a record half written: it is counted.
+  const losses = (trace.summary?.losses ?? []).filter(
+    ({ cause }) => subject !== 'jumps' || cause !== LossCause.TORN,
+  );
+  assert.deepEqual(losses, []);
   trace.close();
   assert.ok(comparison !== undefined);
   if (isRefused) assert.equal(comparison.tracked, 0);
