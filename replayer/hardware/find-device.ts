@@ -1,21 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A PCI device of this machine, as sysfs and /dev tell of it. */
+
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { UserError } from '../../abi/user-error.js';
+import type { DeviceIds } from '../replay/same-device.js';
 
 const DEVICES = '/sys/bus/pci/devices';
 const BDF = /^(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}:[0-9a-f]{2}\.[0-7])$/i;
 
-export interface HardwareDevice {
+export interface HardwareDevice extends DeviceIds {
   /** `0000:01:00.0` */
   readonly bdf: string;
-  readonly vendor: number;
-  readonly device: number;
-  readonly classCode: number;
-  readonly subsystemVendor: number;
-  readonly subsystemDevice: number;
-  readonly revision: number;
   /** Undefined where there is none. */
   readonly groupPath: string | undefined;
   readonly cdevPath: string | undefined;

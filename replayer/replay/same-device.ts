@@ -3,14 +3,10 @@
 import { hexWidth } from '../../abi/text.js';
 import type { DeviceDefinition } from '../../traces/model.js';
 
-export interface DeviceIds {
-  readonly vendor: number;
-  readonly device: number;
-  readonly classCode: number;
-  readonly subsystemVendor: number;
-  readonly subsystemDevice: number;
-  readonly revision: number;
-}
+export type DeviceIds = Pick<
+  DeviceDefinition,
+  'vendor' | 'device' | 'classCode' | 'subsystemVendor' | 'subsystemDevice' | 'revision'
+>;
 
 /** 24 bits. */
 const CLASS = 0xff_ffff;

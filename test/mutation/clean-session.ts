@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A session of an NVMe driver that breaks no rule, as named steps: a mutant leaves one out, moves it, or puts one in. */
+
 import { type Opened, RecordedSession } from '../../session/fixtures.js';
+import { walkCapabilities } from '../capability-walk.js';
 
 export const MIB = 0x10_0000n;
 /** Where the mapped memory begins; not where the process has it. */
@@ -70,16 +72,7 @@ export const CLEAN: readonly Step[] = [
   step('irq info', ({ s, device }) => {
     for (const [index, count] of [1, 1, 16, 1, 1].entries()) s.irqInfo(device, index, count);
   }),
-  step('walk', ({ s, device }) => {
-    s.configRead(device, 0x34, 1, 0x40);
-    for (const [at, header] of [
-      [0x40, 0x5001],
-      [0x50, 0x7005],
-      [0x70, 0x8011],
-      [0x80, 0x0010],
-    ] as const)
-      s.configRead(device, at, 2, header);
-  }),
+  step('walk', ({ s, device }) => walkCapabilities(s, device)),
   step('map BAR', (c) => {
     c.bar = c.s.map(c.device, 0, 0x2000n);
   }),

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { KVM, KVM_VM } from '../../abi/object-kinds.js';
 import { type Opened, RecordedSession } from '../../session/fixtures.js';
 import { EventKind } from '../../traces/model.js';
+import { walkCapabilities } from '../capability-walk.js';
 import { findingsOf, nvme, statusesOf } from './session.js';
 
 const MIB = 0x10_0000n;
@@ -18,17 +19,6 @@ function enable(s: RecordedSession, device: Opened, iova: bigint): void {
   s.store(device, 0, 0x24, 4, 0x001f_001f);
   s.store(device, 0, 0x28, 8, iova).store(device, 0, 0x30, 8, iova + 0x1000n);
   s.store(device, 0, 0x14, 4, 0x0046_0001).load(device, 0, 0x1c, 4, 1);
-}
-
-function walk(s: RecordedSession, device: Opened): void {
-  s.configRead(device, 0x34, 1, 0x40);
-  for (const [at, header] of [
-    [0x40, 0x5001],
-    [0x50, 0x7005],
-    [0x70, 0x8011],
-    [0x80, 0x0010],
-  ] as const)
-    s.configRead(device, at, 2, header);
 }
 
 test('ixy, libvfn: bus mastering first thing, no reset of their own, exit for clean-up: notes', async () => {
@@ -47,7 +37,7 @@ test('ixy, libvfn: bus mastering first thing, no reset of their own, exit for cl
 test('SPDK: 32 bits at Command with Status, 2 MiB at a time, a handler for SIGBUS', async () => {
   const { s, container, device } = nvme();
   for (let n = 0n; n < 64n; n++) s.mapDma(container, { iova: n * 2n * MIB, size: 2n * MIB });
-  walk(s, device);
+  walkCapabilities(s, device);
   s.map(device, 0, 0x2000n);
   s.store(device, 0, 0x14, 4, 0).load(device, 0, 0x1c, 4, 0);
   s.configRead(device, 4, 4, 0x0010_0402).configWrite(device, 4, 4, 0x0010_0406);
@@ -64,7 +54,7 @@ test('DPDK: a secondary process maps BARs by a descriptor that came over a socke
   const { s, container, device } = nvme();
   s.process(2, 101, 1);
   s.mapDma(container, { iova: 0n, size: 2n * MIB });
-  walk(s, device);
+  walkCapabilities(s, device);
   const eventfd = s.eventfd();
   s.setIrqs(device, { index: 2, eventfds: [eventfd] });
   const bar = s.map(device, 0, 0x2000n);
@@ -122,7 +112,7 @@ test('a driver that probes for what there is, and heeds the answer', async () =>
 test('threads: another one maps, another one switches bus mastering on', async () => {
   const { s, container, device } = nvme();
   s.thread(2).mapDma(container, { iova: 0n, size: MIB });
-  walk(s.thread(3), device);
+  walkCapabilities(s.thread(3), device);
   s.map(device, 0, 0x2000n);
   s.store(device, 0, 0x14, 4, 0).load(device, 0, 0x1c, 4, 0);
   s.thread(1).configRead(device, 4, 2, 0x0402).configWrite(device, 4, 2, 0x0406);

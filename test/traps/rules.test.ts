@@ -7,6 +7,7 @@ import { encode } from '../../abi/layout.js';
 import { IOEVENTFD } from '../../abi/vfio/device.js';
 import { NVME_DEVICE, RecordedSession } from '../../session/fixtures.js';
 import { EventKind, ObjectKind } from '../../traces/model.js';
+import { walkCapabilities } from '../capability-walk.js';
 import { nvme, says } from './session.js';
 
 test('MSI-001, MSI-002: configuration space is saved and written back after a reset', async () => {
@@ -130,16 +131,7 @@ test('LIF-007, CFG-009: PMCSR is written with the state that it has', async () =
 
 test('CFG-011: the chain is walked twice, as DPDK does', async () => {
   const { s, device } = nvme();
-  for (let n = 0; n < 2; n++) {
-    s.configRead(device, 0x34, 1, 0x40);
-    for (const [at, header] of [
-      [0x40, 0x5001],
-      [0x50, 0x7005],
-      [0x70, 0x8011],
-      [0x80, 0x0010],
-    ] as const)
-      s.configRead(device, at, 2, header);
-  }
+  for (let n = 0; n < 2; n++) walkCapabilities(s, device);
   s.configWrite(device, 0x88, 2, 0x2810);
   assert.deepEqual(await says('CFG-011', s), ['pass']);
 });

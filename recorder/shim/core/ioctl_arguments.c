@@ -134,25 +134,6 @@ static void add_pointed_out(struct ioctl_call *call, uint64_t address, uint64_t 
 		segment->flags = RING_FOREIGN | (length > VFIOTAPE_PAYLOAD_MAX ? VFIOTAPE_SEGMENT_CUT : 0);
 }
 
-/* Fields of the argument as it was; zero beyond what could be read. */
-static uint32_t in32(const struct ioctl_call *call, uint32_t offset)
-{
-	uint32_t value = 0;
-
-	if (offset + sizeof(value) <= call->in_length)
-		memcpy(&value, call->in + offset, sizeof(value));
-	return value;
-}
-
-static uint64_t in64(const struct ioctl_call *call, uint32_t offset)
-{
-	uint64_t value = 0;
-
-	if (offset + sizeof(value) <= call->in_length)
-		memcpy(&value, call->in + offset, sizeof(value));
-	return value;
-}
-
 /* And as the kernel left them. */
 static uint32_t out32(const struct ioctl_call *call, uint32_t offset)
 {
@@ -220,31 +201,31 @@ static void capture_pointed(struct ioctl_call *call)
 
 	switch ((enum ioctl_action)call->shape->action) {
 	case ACTION_FEATURE:
-		feature = in32(call, 4);
+		feature = ioctl_in32(call, 4);
 		if ((feature & 0xffff) == FEATURE_PCI_VF_TOKEN && call->in_length > 8) {
 			memset((unsigned char *)call->in + 8, 0, call->in_length - 8);
 			call->segments[0].flags |= VFIOTAPE_SEGMENT_REDACTED;
 		}
 		if ((feature & 0xffff) == FEATURE_DMA_LOGGING_START && feature & FEATURE_SET)
-			add_pointed(call, in64(call, 24), 16ull * in32(call, 16));
+			add_pointed(call, ioctl_in64(call, 24), 16ull * ioctl_in32(call, 16));
 		break;
 	case ACTION_BIND: /* flags bit 0: a VF token is at token_uuid_ptr */
-		if (in32(call, 4) & 1) {
-			segment = add(call, VFIOTAPE_ROLE_POINTED, in64(call, 16), nothing, sizeof(nothing));
+		if (ioctl_in32(call, 4) & 1) {
+			segment = add(call, VFIOTAPE_ROLE_POINTED, ioctl_in64(call, 16), nothing, sizeof(nothing));
 			segment->flags = VFIOTAPE_SEGMENT_REDACTED;
 		}
 		break;
 	case ACTION_IOAS_ALLOW_IOVAS:
-		add_pointed(call, in64(call, 16), 16ull * in32(call, 8));
+		add_pointed(call, ioctl_in64(call, 16), 16ull * ioctl_in32(call, 8));
 		break;
 	case ACTION_HWPT_ALLOC:
-		add_pointed(call, in64(call, 32), in32(call, 28));
+		add_pointed(call, ioctl_in64(call, 32), ioctl_in32(call, 28));
 		break;
 	case ACTION_HWPT_INVALIDATE:
-		add_pointed(call, in64(call, 8), (uint64_t)in32(call, 20) * in32(call, 24));
+		add_pointed(call, ioctl_in64(call, 8), (uint64_t)ioctl_in32(call, 20) * ioctl_in32(call, 24));
 		break;
 	case ACTION_VIOMMU_ALLOC:
-		add_pointed(call, in64(call, 32), in32(call, 24));
+		add_pointed(call, ioctl_in64(call, 32), ioctl_in32(call, 24));
 		break;
 	default:
 		break;
@@ -319,29 +300,29 @@ static void capture_pointed_out(struct ioctl_call *call)
 
 	switch ((enum ioctl_action)call->shape->action) {
 	case ACTION_FEATURE:
-		feature = in32(call, 4);
+		feature = ioctl_in32(call, 4);
 		if ((feature & 0xffff) == FEATURE_DMA_LOGGING_REPORT && feature & FEATURE_GET)
-			add_pointed_out(call, in64(call, 32), bitmap_bytes(in64(call, 16), in64(call, 24)));
+			add_pointed_out(call, ioctl_in64(call, 32), bitmap_bytes(ioctl_in64(call, 16), ioctl_in64(call, 24)));
 		break;
 	case ACTION_UNMAP_DMA:
-		if (in32(call, 4) & 1) /* GET_DIRTY_BITMAP: pgsize@24, size@32, data@40 */
-			add_pointed_out(call, in64(call, 40), in64(call, 32));
+		if (ioctl_in32(call, 4) & 1) /* GET_DIRTY_BITMAP: pgsize@24, size@32, data@40 */
+			add_pointed_out(call, ioctl_in64(call, 40), ioctl_in64(call, 32));
 		break;
 	case ACTION_DIRTY_PAGES:
-		if (in32(call, 4) & 4) /* GET_BITMAP */
-			add_pointed_out(call, in64(call, 40), in64(call, 32));
+		if (ioctl_in32(call, 4) & 4) /* GET_BITMAP */
+			add_pointed_out(call, ioctl_in64(call, 40), ioctl_in64(call, 32));
 		break;
 	case ACTION_IOAS_IOVA_RANGES:
-		add_pointed_out(call, in64(call, 16), 16 * smaller(in32(call, 8), out32(call, 8)));
+		add_pointed_out(call, ioctl_in64(call, 16), 16 * smaller(ioctl_in32(call, 8), out32(call, 8)));
 		break;
 	case ACTION_GET_HW_INFO:
-		add_pointed_out(call, in64(call, 16), smaller(in32(call, 12), out32(call, 12)));
+		add_pointed_out(call, ioctl_in64(call, 16), smaller(ioctl_in32(call, 12), out32(call, 12)));
 		break;
 	case ACTION_HWPT_GET_DIRTY:
-		add_pointed_out(call, in64(call, 40), bitmap_bytes(in64(call, 24), in64(call, 32)));
+		add_pointed_out(call, ioctl_in64(call, 40), bitmap_bytes(ioctl_in64(call, 24), ioctl_in64(call, 32)));
 		break;
 	case ACTION_VIOMMU_ALLOC:
-		add_pointed_out(call, in64(call, 32), in32(call, 24));
+		add_pointed_out(call, ioctl_in64(call, 32), ioctl_in32(call, 24));
 		break;
 	default:
 		break;
@@ -373,7 +354,7 @@ static void region_answered(struct ioctl_call *call)
 		return;
 	mmio_hide_mapping((struct vfio_region_info *)call->argument);
 	if (copy_in(call, places, call->argument + 16, sizeof(places)) == sizeof(places))
-		regions_learn(call->object, in32(call, 8), places[1], places[0]);
+		regions_learn(call->object, ioctl_in32(call, 8), places[1], places[0]);
 }
 
 void ioctl_capture_after(struct ioctl_call *call, long result)
@@ -392,7 +373,7 @@ void ioctl_capture_after(struct ioctl_call *call, long result)
 			capture_out(call, shape->answer);
 		break;
 	case IOCTL_SIZED:
-		feature = shape->action == ACTION_FEATURE ? in32(call, 4) : 0;
+		feature = shape->action == ACTION_FEATURE ? ioctl_in32(call, 4) : 0;
 		/* A SET answers nothing, but for the migration state, which answers with the descriptor of the stream. */
 		if (feature && (feature & FEATURE_PROBE || (feature & FEATURE_SET &&
 							      (feature & 0xffff) != FEATURE_MIG_DEVICE_STATE)))
@@ -402,9 +383,9 @@ void ioctl_capture_after(struct ioctl_call *call, long result)
 		 * argsz that no caller means is garbage, behind which the driver's own stack begins.
 		 */
 		if (shape->answer)
-			capture_out(call, in32(call, 0) > VFIOTAPE_PAYLOAD_MAX ?
+			capture_out(call, ioctl_in32(call, 0) > VFIOTAPE_PAYLOAD_MAX ?
 						  smaller(shape->size, shape->answer) :
-						  clamp(in32(call, 0), smaller(shape->size, shape->answer),
+						  clamp(ioctl_in32(call, 0), smaller(shape->size, shape->answer),
 							shape->answer));
 		break;
 	default:
@@ -455,7 +436,7 @@ static void tied(struct ioctl_call *call, const int32_t *fds, uint64_t count)
 
 static void tied_at(struct ioctl_call *call, uint32_t offset)
 {
-	int32_t fd = (int32_t)in32(call, offset);
+	int32_t fd = (int32_t)ioctl_in32(call, offset);
 
 	if (offset + 4 <= call->in_length && fd >= 0)
 		tied(call, &fd, 1);
@@ -463,7 +444,7 @@ static void tied_at(struct ioctl_call *call, uint32_t offset)
 
 static void feature_effect(struct ioctl_call *call, long result)
 {
-	uint32_t feature = in32(call, 4);
+	uint32_t feature = ioctl_in32(call, 4);
 
 	if (feature & FEATURE_PROBE)
 		return;
@@ -510,7 +491,7 @@ void ioctl_take_effect(struct ioctl_call *call, long result)
 		feature_effect(call, result);
 		break;
 	case ACTION_SET_IRQS:
-		if (in32(call, 4) & 4 && call->in_length > 20)
+		if (ioctl_in32(call, 4) & 4 && call->in_length > 20)
 			tied(call, (const int32_t *)(call->in + 20), (call->in_length - 20) / 4);
 		break;
 	case ACTION_IOEVENTFD:
@@ -522,29 +503,29 @@ void ioctl_take_effect(struct ioctl_call *call, long result)
 	case ACTION_LYON_MSI:
 		count = (call->in_length - 4) / 4;
 		if (call->in_length > 4)
-			tied(call, (const int32_t *)(call->in + 4), smaller(count, in32(call, 0)));
+			tied(call, (const int32_t *)(call->in + 4), smaller(count, ioctl_in32(call, 0)));
 		break;
 	case ACTION_KVM_IRQFD: { /* fd@0, gsi, flags, resamplefd@12 when flags bit 1 */
-		int32_t fds[2] = { (int32_t)in32(call, 0), (int32_t)in32(call, 12) };
+		int32_t fds[2] = { (int32_t)ioctl_in32(call, 0), (int32_t)ioctl_in32(call, 12) };
 
-		tied(call, fds, in32(call, 8) & 2 ? 2 : 1);
+		tied(call, fds, ioctl_in32(call, 8) & 2 ? 2 : 1);
 		break;
 	}
 	case ACTION_KVM_IOEVENTFD:
 		tied_at(call, 20);
 		break;
 	case ACTION_MAP_DMA:
-		ranges_add(in64(call, 8), in64(call, 24));
+		ranges_add(ioctl_in64(call, 8), ioctl_in64(call, 24));
 		break;
 	case ACTION_DIRTY_PAGES: /* SPAPR_REGISTER_MEMORY has no flags, and a range where this has an IOVA */
-		if (!in32(call, 4))
-			ranges_add(in64(call, 8), in64(call, 16));
+		if (!ioctl_in32(call, 4))
+			ranges_add(ioctl_in64(call, 8), ioctl_in64(call, 16));
 		break;
 	case ACTION_IOAS_MAP:
-		ranges_add(in64(call, 16), in64(call, 24));
+		ranges_add(ioctl_in64(call, 16), ioctl_in64(call, 24));
 		break;
 	case ACTION_LYON_MAP:
-		ranges_add(in64(call, 0), in64(call, 16));
+		ranges_add(ioctl_in64(call, 0), ioctl_in64(call, 16));
 		break;
 	default:
 		break;

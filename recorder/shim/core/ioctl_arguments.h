@@ -81,6 +81,25 @@ struct ioctl_call {
 	unsigned char small[IOCTL_SMALL_BYTES] __attribute__((aligned(8)));
 };
 
+/* Fields of the argument as it was; zero where not all of one could be read. */
+ALWAYS_INLINE uint32_t ioctl_in32(const struct ioctl_call *call, uint32_t offset)
+{
+	uint32_t value = 0;
+
+	if (offset + sizeof(value) <= call->in_length)
+		__builtin_memcpy(&value, call->in + offset, sizeof(value));
+	return value;
+}
+
+ALWAYS_INLINE uint64_t ioctl_in64(const struct ioctl_call *call, uint32_t offset)
+{
+	uint64_t value = 0;
+
+	if (offset + sizeof(value) <= call->in_length)
+		__builtin_memcpy(&value, call->in + offset, sizeof(value));
+	return value;
+}
+
 /* The shape of a request, never NULL; form UNKNOWN when it isn't in the table. */
 const struct ioctl_shape *ioctl_shape_of(enum vfiotape_object_kind kind, uint32_t request);
 

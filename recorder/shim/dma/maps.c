@@ -233,20 +233,6 @@ void dma_space_gone(uint32_t object)
 #define UNMAP_DMA_VADDR 4u /* VFIO_DMA_UNMAP_FLAG_VADDR: the device goes on, the memory gets another address */
 #define IOAS_MAP_WRITEABLE 2u
 
-static uint32_t word(const struct ioctl_call *call, uint32_t offset)
-{
-	uint32_t value = 0;
-
-	if (offset + sizeof(value) <= call->in_length)
-		memcpy(&value, call->in + offset, sizeof(value));
-	return value;
-}
-
-static uint64_t quad(const struct ioctl_call *call, uint32_t offset)
-{
-	return word(call, offset) | (uint64_t)word(call, offset + 4) << 32;
-}
-
 void dma_before_ioctl(const struct ioctl_call *call)
 {
 	switch (call->shape->request) {
@@ -269,7 +255,7 @@ void dma_before_ioctl(const struct ioctl_call *call)
 /* The kernel answers with the IOVA that it chose. */
 static uint64_t answered_iova(const struct ioctl_call *call)
 {
-	uint64_t iova = quad(call, 32);
+	uint64_t iova = ioctl_in64(call, 32);
 
 	fault_safe_copy(&iova, call->argument + 32, sizeof(iova));
 	return iova;
@@ -279,36 +265,36 @@ static void take_effect(const struct ioctl_call *call)
 {
 	switch (call->shape->action) {
 	case ACTION_MAP_DMA: /* flags@4, vaddr@8, iova@16, size@24 */
-		if (word(call, 4) & (MAP_DMA_READ | MAP_DMA_WRITE))
-			add((struct dma_map){ .iova = quad(call, 16), .size = quad(call, 24), .address = quad(call, 8),
+		if (ioctl_in32(call, 4) & (MAP_DMA_READ | MAP_DMA_WRITE))
+			add((struct dma_map){ .iova = ioctl_in64(call, 16), .size = ioctl_in64(call, 24), .address = ioctl_in64(call, 8),
 					      .object = call->object,
-					      .device_writes = word(call, 4) & MAP_DMA_WRITE });
+					      .device_writes = ioctl_in32(call, 4) & MAP_DMA_WRITE });
 		return;
 	case ACTION_UNMAP_DMA: /* flags@4, iova@8, size@16 */
-		if (word(call, 4) & UNMAP_DMA_VADDR)
+		if (ioctl_in32(call, 4) & UNMAP_DMA_VADDR)
 			return;
-		remove_iovas(call->object, 0, false, quad(call, 8), word(call, 4) & UNMAP_DMA_ALL ? UINT64_MAX : quad(call, 16));
+		remove_iovas(call->object, 0, false, ioctl_in64(call, 8), ioctl_in32(call, 4) & UNMAP_DMA_ALL ? UINT64_MAX : ioctl_in64(call, 16));
 		return;
 	case ACTION_IOAS_MAP: /* flags@4, ioas@8, user_va@16, length@24, iova@32 */
-		add((struct dma_map){ .iova = answered_iova(call), .size = quad(call, 24), .address = quad(call, 16),
-				      .object = call->object, .ioas = word(call, 8),
-				      .device_writes = word(call, 4) & IOAS_MAP_WRITEABLE });
+		add((struct dma_map){ .iova = answered_iova(call), .size = ioctl_in64(call, 24), .address = ioctl_in64(call, 16),
+				      .object = call->object, .ioas = ioctl_in32(call, 8),
+				      .device_writes = ioctl_in32(call, 4) & IOAS_MAP_WRITEABLE });
 		return;
 	default:
 		break;
 	}
 	switch (call->shape->request) {
 	case IOAS_UNMAP: /* ioas@4, iova@8, length@16 */
-		remove_iovas(call->object, word(call, 4), false, quad(call, 8), quad(call, 16));
+		remove_iovas(call->object, ioctl_in32(call, 4), false, ioctl_in64(call, 8), ioctl_in64(call, 16));
 		break;
 	case IOAS_DESTROY: /* id@4: of an IOAS, perhaps */
-		remove_iovas(call->object, word(call, 4), false, 0, UINT64_MAX);
+		remove_iovas(call->object, ioctl_in32(call, 4), false, 0, UINT64_MAX);
 		break;
 	case IOAS_COPY: /* flags, dst, src, length@16; as IOAS_MAP_FILE has it at 24 */
-		dma_leave_out(VFIOTAPE_LEFT_OUT_INDIRECT, quad(call, 16));
+		dma_leave_out(VFIOTAPE_LEFT_OUT_INDIRECT, ioctl_in64(call, 16));
 		break;
 	case IOAS_MAP_FILE:
-		dma_leave_out(VFIOTAPE_LEFT_OUT_INDIRECT, quad(call, 24));
+		dma_leave_out(VFIOTAPE_LEFT_OUT_INDIRECT, ioctl_in64(call, 24));
 		break;
 	default:
 		break;

@@ -29,14 +29,6 @@
 
 #include "standin-device.h"
 
-#define CHECK(condition)                                                                                               \
-	do {                                                                                                           \
-		if (!(condition)) {                                                                                    \
-			fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno);              \
-			_exit(99);                                                                                     \
-		}                                                                                                      \
-	} while (0)
-
 #define PAGE 4096
 #define PAGES 8
 #define HUGE (2ul << 20)

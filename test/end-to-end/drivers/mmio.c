@@ -32,14 +32,6 @@
 
 #include "standin-device.h"
 
-#define CHECK(condition)                                                                                               \
-	do {                                                                                                           \
-		if (!(condition)) {                                                                                    \
-			fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno);              \
-			_exit(99);                                                                                     \
-		}                                                                                                      \
-	} while (0)
-
 #define BAR_BYTES 65536
 #define NOINLINE __attribute__((noinline, noclone))
 

@@ -3,8 +3,18 @@
 #ifndef STANDIN_DEVICE_H
 #define STANDIN_DEVICE_H
 
+#include <errno.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#define CHECK(condition)                                                                                               \
+	do {                                                                                                           \
+		if (!(condition)) {                                                                                    \
+			fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno);              \
+			_exit(99);                                                                                     \
+		}                                                                                                      \
+	} while (0)
 
 static inline int standin_device(long bytes)
 {
