@@ -13,13 +13,12 @@ import {
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { crc32 } from 'node:zlib';
-import { buildDriver, command, run, scratchDirectory, vfiotape } from './harness.js';
+import { buildDriver, command, givesUpRights, run, scratchDirectory, vfiotape } from './harness.js';
 
 // What users get wrong: each is one line that says what, where and what to do, and exit status 2.
 
 const scratch = scratchDirectory();
 chmodSync(scratch, 0o755);
-const isRoot = process.geteuid?.() === 0;
 const NOBODY = 65534;
 
 interface Mistake {
@@ -37,7 +36,7 @@ function assertOneLine({ status, stdout, stderr }: Mistake, expected: RegExp): v
 
 /** As a user without rights, where this test has them. */
 function unprivileged(...args: readonly string[]): Mistake {
-  return run(process.execPath, [command, ...args], isRoot ? { uid: NOBODY, gid: NOBODY } : {});
+  return run(process.execPath, [command, ...args], givesUpRights ? { uid: NOBODY, gid: NOBODY } : {});
 }
 
 function record(driver: string, ...args: readonly string[]): Mistake {
@@ -102,7 +101,7 @@ test('record refuses a static program: nothing of it would be recorded', {
 });
 
 test('record refuses a setuid program, which the loader would keep the shim out of', {
-  skip: isRoot ? false : 'only root can make one that is another user’s',
+  skip: givesUpRights ? false : 'needs root, and a project that another user can read',
 }, () => {
   const program = join(scratch, 'setuid');
   copyFileSync('/bin/true', program);
@@ -119,7 +118,8 @@ test('record refuses a trace that could not be written, before the driver starts
   assertOneLine(vfiotape('record', '-o', '/nonexistent/t.vtape', '--', ...run), /\/nonexistent/);
   assertOneLine(vfiotape('record', '-o', scratch, '--', ...run), /directory/);
   assertOneLine(vfiotape('record', '-o', '/dev/null', '--', ...run), /\/dev\/null/);
-  if (isRoot) assertOneLine(unprivileged('record', '-o', join(closed, 't.vtape'), '--', ...run), /closed/);
+  if (givesUpRights)
+    assertOneLine(unprivileged('record', '-o', join(closed, 't.vtape'), '--', ...run), /closed/);
   assert.ok(!existsSync(witness), 'the driver was started');
 });
 
@@ -168,7 +168,9 @@ unreadable(
 );
 unreadable('a program', () => process.execPath, /trace/);
 
-test('a trace that may not be read', { skip: isRoot ? false : 'needs another user' }, () => {
+test('a trace that may not be read', {
+  skip: givesUpRights ? false : 'needs root, and a project that another user can read',
+}, () => {
   const secret = join(scratch, 'secret.vtape');
   writeFileSync(secret, 'x', { mode: 0o600 });
   for (const verb of READERS) assertOneLine(unprivileged(verb, secret), /secret\.vtape/);

@@ -11,7 +11,7 @@ import {
   statSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after } from 'node:test';
 import { packageRoot } from '../../abi/package-root.js';
 
@@ -22,6 +22,18 @@ const built = join(root, 'build/end-to-end');
 export const command = join(root, 'dist/cli/main.js');
 /** `vfiotape record` with the build of the shim that takes memfds for devices. */
 export const recordStandin = join(root, 'dist/test/end-to-end/record-standin.js');
+
+/**
+ * Whether this test may give up its rights: it is root's, and the project lies where another user can read it, which a directory
+ * of mktemp(1)'s is not.
+ */
+export const givesUpRights = process.geteuid?.() === 0 && isReadByOthers(root);
+
+function isReadByOthers(directory: string): boolean {
+  const READ_AND_ENTER = 0o5;
+  if ((statSync(directory).mode & READ_AND_ENTER) !== READ_AND_ENTER) return false;
+  return dirname(directory) === directory || isReadByOthers(dirname(directory));
+}
 
 /** A directory for one test file, gone when its tests are done. */
 export function scratchDirectory(): string {

@@ -6,7 +6,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { type Outcome, run, vfiotape } from './harness.js';
-import { asUser, BDF, LIMIT, missing, sharedScratch } from './simulated.js';
+import { asUser, BDF, LIMIT, missing, noOrdinaryUser, sharedScratch } from './simulated.js';
 
 const scratch = sharedScratch();
 const prefix = `vfiotape${process.pid}`;
@@ -80,6 +80,7 @@ test('a card that it knows is probed: opened, mapped, and given up when it doesn
   const dump = vfiotape('dump', '--filter', 'kind=load', trace);
   assert.ok(dump.stdout.split('\n').length > 10, 'it asked the registers');
 
+  if (noOrdinaryUser !== false) return;
   // An ordinary user, whose locked memory is limited, gets from the IOMMU what its limit allows.
   const user = asUser(
     ['run', '--sim', `generic:${card}`, '--', 'sh', '-c', `ulimit -l 1024; exec ${testpmd(6).join(' ')}`],

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { openTrace } from '../../traces/reader.js';
 import { type Outcome, vfiotape } from './harness.js';
-import { asUser, LIMIT, missing, NAMESPACE, sharedScratch } from './simulated.js';
+import { asUser, LIMIT, missing, NAMESPACE, noOrdinaryUser, sharedScratch } from './simulated.js';
 
 const scratch = sharedScratch();
 const MIB = 1 << 20;
@@ -159,7 +159,10 @@ test('a namespace that is not there, and a device that is not there', {
   }
 });
 
-test('a drive that may only be read refuses to be written', { ...LIMIT, skip: missing('qemu-io') }, () => {
+test('a drive that may only be read refuses to be written', {
+  ...LIMIT,
+  skip: missing('qemu-io') || noOrdinaryUser,
+}, () => {
   const drive = file(MIB);
   chmodSync(drive, 0o444);
   const io = (...words: string[]): Outcome =>

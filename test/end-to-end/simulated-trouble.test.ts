@@ -15,6 +15,7 @@ import {
   LIMIT,
   missing,
   NAMESPACE,
+  noOrdinaryUser,
   sharedScratch,
 } from './simulated.js';
 
@@ -58,7 +59,10 @@ test('threads and forks of an ordinary user', LIMIT, () => {
   }
 });
 
-test('a driver that hides its memory from its user is refused, and the user told why', LIMIT, () => {
+test('a driver that hides its memory from its user is refused, and the user told why', {
+  ...LIMIT,
+  skip: noOrdinaryUser,
+}, () => {
   const words = ['run', '--sim', 'edu', '--', driver, 'hidden', BDF];
   const { status, stderr } = asUser(words, { cwd: scratch });
   assert.equal(status, 1, stderr);

@@ -4,7 +4,7 @@ import { execFileSync, type SpawnSyncOptions, spawnSync } from 'node:child_proce
 import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { compileC, EXAMPLE_VFIO } from '../compile.js';
-import { command, type Outcome, root, run, scratchDirectory } from './harness.js';
+import { command, givesUpRights, type Outcome, root, run, scratchDirectory } from './harness.js';
 
 /** Where a simulated machine's first device is. */
 export const BDF = '0000:00:04.0';
@@ -14,7 +14,6 @@ export const NAMESPACE = `nvme://${BDF}/1`;
 export const LIMIT = { timeout: 180_000 } as const;
 
 const NOBODY = 65534;
-const isRoot = process.geteuid?.() === 0;
 
 /** A scratch directory that every user may read and write. */
 export function sharedScratch(): string {
@@ -43,13 +42,17 @@ export function missing(program: string, option = '--version'): string | false {
     : `${program} is not installed`;
 }
 
+/** Why `asUser` is no ordinary user, for `skip`; false where it is one. */
+export const noOrdinaryUser: string | false =
+  process.geteuid?.() !== 0 || givesUpRights ? false : 'no other user than root can read the project';
+
 /**
  * A command line of vfiotape as an ordinary user, in no group and without capabilities: setpriv(1)'s --reuid, --regid and
- * --clear-groups where this test is root's, else as this test's own user.
+ * --clear-groups where this test can give up root's rights, else as this test's own user.
  */
 export function asUser(args: readonly string[], options: SpawnSyncOptions = {}): Outcome {
   return run(process.execPath, [command, ...args], {
     ...options,
-    ...(isRoot ? { uid: NOBODY, gid: NOBODY } : {}),
+    ...(givesUpRights ? { uid: NOBODY, gid: NOBODY } : {}),
   });
 }
