@@ -134,7 +134,7 @@ export class Collection<P extends string> {
       this.firstTime = this.#time(batch, batch.begin) - this.#duration(batch, batch.begin);
     this.#count(batch, groups.of);
     this.events += batch.end - batch.begin;
-    this.lastTime = Math.max(this.lastTime, this.#time(batch, batch.end - 1));
+    this.lastTime = Math.max(this.lastTime, this.#time(batch, lastRow(batch)));
     this.#gaps(batch, groups.of);
   }
 
@@ -325,6 +325,22 @@ export class Collection<P extends string> {
   #duration(batch: EventBatch, row: number): number {
     return Math.round((wordsNumber(batch.durationWords, row) * 1e9) / this.#ticksPerSecond);
   }
+}
+
+/** The one that was done last: what other threads did is sometimes written late. */
+function lastRow({ timeWords, begin, end }: EventBatch): number {
+  let last = begin;
+  let lastLow = timeWords[2 * begin] as number;
+  let lastHigh = timeWords[2 * begin + 1] as number;
+  for (let row = begin + 1; row < end; row++) {
+    const low = timeWords[2 * row] as number;
+    const high = timeWords[2 * row + 1] as number;
+    if (high < lastHigh || (high === lastHigh && low < lastLow)) continue;
+    last = row;
+    lastLow = low;
+    lastHigh = high;
+  }
+  return last;
 }
 
 function threadOf(batch: EventBatch, group: number): number {

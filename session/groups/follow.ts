@@ -203,6 +203,8 @@ export class GroupFollower {
 /** A 32-bit word of a row's argument, at `at`, from the segment of this role: no object is made. */
 export class PayloadCursor {
   #batch: EventBatch | undefined;
+  /** Of the batch: the next one is in the same object. */
+  #firstEvent = -1;
   #at = 0;
 
   /** Rows are to be asked for in order. Undefined: there is none, or it is too short. */
@@ -229,8 +231,10 @@ export class PayloadCursor {
 
   #start(batch: EventBatch, row: number, bytes: number, role: number): number {
     const { payloads } = batch;
-    if (batch !== this.#batch || (payloads.event[this.#at] ?? 0) > row) {
+    const isOther = batch !== this.#batch || batch.firstEvent !== this.#firstEvent;
+    if (isOther || (payloads.event[this.#at] ?? 0) > row) {
       this.#batch = batch;
+      this.#firstEvent = batch.firstEvent;
       this.#at = 0;
     }
     while (this.#at < payloads.length && (payloads.event[this.#at] as number) < row) this.#at++;
