@@ -49,6 +49,11 @@ export class DeviceState {
     return region === CONFIG_REGION ? this.config.lookup : this.registers.lookup(region);
   }
 
+  /** Changes when `lookup` may find another register at an offset. */
+  get layout(): number {
+    return this.config.layout + this.registers.layout;
+  }
+
   setRegion(region: Region): void {
     this.regions.set(region.index, region);
     this.#latest = undefined;

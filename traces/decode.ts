@@ -16,6 +16,7 @@ import {
 import { COLUMN_NAMES, type ColumnName, type EventBatch } from './columns.js';
 import type { EncodedColumn } from './encode.js';
 import { EventGroups } from './event-groups.js';
+import { GroupNumbers } from './group-numbers.js';
 import { Grouper } from './groups.js';
 import {
   addZigzag,
@@ -81,6 +82,7 @@ export class ColumnDecoder {
   private shapeCount = 0;
   private readonly groups = new EventGroups();
   private grouper: Grouper | undefined;
+  private groupNumbers: GroupNumbers | undefined;
   private groupRows = new Int32Array(0);
 
   /** Decodes the wanted columns of a chunk into rows 0 to batch.length. */
@@ -116,12 +118,22 @@ export class ColumnDecoder {
   decodeGroups(columns: readonly EncodedColumn[], batch: EventBatch, wanted: ReadonlySet<ColumnName>): void {
     const { groups } = this;
     batch.groups = groups;
-    if (!columns.every(isOfShapes)) {
+    if (columns.every(isOfShapes)) this.decodeShapes(columns, batch, groups, wanted);
+    else {
       this.decode(columns, batch, ALL_COLUMNS);
       this.grouper ??= new Grouper();
       this.grouper.group(batch, groups);
-      return;
     }
+    this.groupNumbers ??= new GroupNumbers();
+    this.groupNumbers.number(batch, groups);
+  }
+
+  private decodeShapes(
+    columns: readonly EncodedColumn[],
+    batch: EventBatch,
+    groups: EventGroups,
+    wanted: ReadonlySet<ColumnName>,
+  ): void {
     const events = batch.length;
     const byId = new Map(columns.map((column) => [column.id, column]));
     this.shapeCount = 0;

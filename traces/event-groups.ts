@@ -9,4 +9,10 @@ export class EventGroups {
   /** A row of each group, from which its columns may be read; -1: no row is in it. */
   rows: Int32Array = new Int32Array(0);
   count = 0;
+  /** Of each group: the same in every chunk of a trace that has this group, as long as `generation` is the same. */
+  numbers: Int32Array = new Int32Array(0);
+  /** More than any number so far. */
+  numbered = 0;
+  /** Grows when numbers are given anew, since there were too many. */
+  generation = 0;
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { EventBatch } from './columns.js';
 import { DEFINITIONS, HEADER, SUMMARY } from './fixtures.js';
+import { GROUP_NUMBERS_MAX } from './group-numbers.js';
 import { openTrace } from './reader.js';
 import { TraceWriter } from './writer.js';
 
@@ -85,3 +86,73 @@ for (const [name, events, offsets] of [
     });
   }
 }
+
+/** Chunks of so many events, of which the offset is told; the rest is the same. */
+async function writtenWithOffsets(
+  name: string,
+  chunks: number,
+  events: number,
+  offset: (chunk: number, row: number) => bigint,
+): Promise<string> {
+  const path = join(directory, name);
+  const writer = await TraceWriter.create(path, HEADER, { codec: 'none' });
+  await writer.writeDefinitions(DEFINITIONS);
+  const batch = new EventBatch();
+  for (let chunk = 0; chunk < chunks; chunk++) {
+    batch.clear();
+    for (let row = 0; row < events; row++) {
+      batch.kind[row] = 24;
+      batch.object[row] = 3;
+      batch.op[row] = 0x0101_0400;
+      batch.time[row] = BigInt(chunk * events + row) * 1000n;
+      batch.offset[row] = offset(chunk, row);
+    }
+    batch.length = events;
+    await writer.ready();
+    await writer.writeChunk(batch, []);
+  }
+  await writer.seal(SUMMARY);
+  return path;
+}
+
+test('a group has the same number in every chunk', async () => {
+  const path = await writtenWithOffsets('same', 5, 1000, (chunk, row) => BigInt((row * 7 + chunk * 3) % 50));
+  const trace = openTrace(path);
+  const offsets = new Map<number, bigint>();
+  for (const { groups, offset } of trace.batches({ groups: true, columns: ['time'] })) {
+    assert.ok(groups !== undefined);
+    assert.equal(groups.generation, 0);
+    assert.equal(groups.numbered, 50);
+    for (let group = 0; group < groups.count; group++) {
+      const number = groups.numbers[group] as number;
+      const held = offset[groups.rows[group] as number] as bigint;
+      assert.equal(offsets.get(number) ?? held, held);
+      offsets.set(number, held);
+    }
+  }
+  assert.equal(offsets.size, 50);
+  trace.close();
+});
+
+test('more groups than are numbered are numbered anew', async () => {
+  const events = 30_000;
+  const path = await writtenWithOffsets('anew', 5, events, (chunk, row) => BigInt(chunk * events + row));
+  const trace = openTrace(path);
+  const generations: number[] = [];
+  let offsets = new Map<number, bigint>();
+  for (const { groups, offset } of trace.batches({ groups: true, columns: ['time'] })) {
+    assert.ok(groups !== undefined);
+    if (groups.generation !== generations.at(-1)) offsets = new Map();
+    generations.push(groups.generation);
+    for (let group = 0; group < groups.count; group++) {
+      const number = groups.numbers[group] as number;
+      assert.ok(number < groups.numbered && !offsets.has(number));
+      offsets.set(number, offset[groups.rows[group] as number] as bigint);
+    }
+    assert.equal(offsets.size, groups.numbered);
+    assert.ok(groups.numbered <= GROUP_NUMBERS_MAX);
+  }
+  assert.deepEqual(generations, [0, 0, 1, 1, 2]);
+  assert.equal(new Set(offsets.values()).size, offsets.size);
+  trace.close();
+});

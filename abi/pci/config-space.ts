@@ -40,6 +40,7 @@ export class ConfigSpace {
   readonly #structural = new Uint8Array(CONFIG_BYTES);
   #stale = true;
   #version = 0;
+  #layout = 0;
   #capabilities: PlacedCapability[] = [];
   #placed: (PlacedRegister | undefined)[] = [];
 
@@ -64,7 +65,10 @@ export class ConfigSpace {
   learnByte(at: number, value: number): void {
     if (!(at >= 0 && at < CONFIG_BYTES)) return;
     if (this.#known[at] === 1 && this.bytes[at] === value) return;
-    if (this.#structural[at] === 1) this.#stale = true;
+    if (this.#structural[at] === 1) {
+      this.#stale = true;
+      this.#layout++;
+    }
     this.#known[at] = 1;
     this.bytes[at] = value;
     if (at >= FIRST_BAR) this.#version++;
@@ -86,6 +90,11 @@ export class ConfigSpace {
   /** Changes when a byte behind the Status register does: what is built from the space is built anew then. */
   get version(): number {
     return this.#version;
+  }
+
+  /** Changes when `lookup` may find another register at an offset. */
+  get layout(): number {
+    return this.#layout;
   }
 
   get capabilities(): readonly PlacedCapability[] {

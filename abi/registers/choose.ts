@@ -25,6 +25,7 @@ export class DeviceRegisters {
   readonly #seen = new Map<string, bigint>();
   #lookups = new Map<number, RegisterLookup>();
   #configVersion = -1;
+  #learned = 0;
 
   constructor(identity: DeviceIdentity, config: ConfigSpace) {
     this.#identity = identity;
@@ -57,8 +58,16 @@ export class DeviceRegisters {
     if (mask === undefined) return;
     const key = `${region}:${offset}:${width}`;
     const held = value & mask;
-    if ((this.#seen.get(key) ?? 0n) !== held) this.#lookups.clear();
+    if ((this.#seen.get(key) ?? 0n) !== held) {
+      this.#lookups.clear();
+      this.#learned++;
+    }
     this.#seen.set(key, held);
+  }
+
+  /** Changes when `lookup` may find another register at an offset. */
+  get layout(): number {
+    return this.#learned + this.#config.version;
   }
 
   #layoutMask(region: number, offset: number): bigint | undefined {

@@ -117,34 +117,34 @@ export class Walk {
   ): Generator<number, void, undefined> {
     const follower = this.#follower;
     let events = 0;
+    let epoch = follower.epoch;
+    /** By the number of a group. */
+    let made: (T | undefined)[] = [];
+    let applies: (boolean | undefined)[] = [];
     for (const { batch, groups } of follower.batches(['time', 'duration', 'value'])) {
       const { ticksPerSecond } = this.trace;
-      const { of } = groups;
+      const { of, numbers } = groups;
       const { timeWords, durationWords } = batch;
-      let epoch = follower.epoch;
-      let made = new Array<T | undefined>(groups.count);
-      let applies = new Uint8Array(groups.count);
       for (let at = batch.begin; at < batch.end; at++) {
+        if (epoch !== follower.epoch) {
+          epoch = follower.epoch;
+          made = [];
+          applies = [];
+        }
         const group = of[at] as number;
-        let own = made[group];
+        const number = numbers[group] as number;
+        let own = made[number];
         if (own === undefined) {
           own = make(this.#text(batch, groups.rows[group] as number, follower.name(group)));
-          made[group] = own;
-          applies[group] = follower.applies(group) ? 1 : 0;
+          made[number] = own;
+          applies[number] = follower.applies(group);
         }
         const done = (timeWords[2 * at] as number) + (timeWords[2 * at + 1] as number) * WORD;
         const took = (durationWords[2 * at] as number) + (durationWords[2 * at + 1] as number) * WORD;
         this.time = Math.round(((done - took) * 1e9) / ticksPerSecond);
         this.duration = Math.round((took * 1e9) / ticksPerSecond);
         row(own, batch, at);
-        if (applies[group] === 1) {
-          if (!follower.apply(group, at)) applies[group] = 0;
-          if (epoch !== follower.epoch) {
-            epoch = follower.epoch;
-            made = new Array<T | undefined>(groups.count);
-            applies = new Uint8Array(groups.count);
-          }
-        }
+        if (applies[number] === true && !follower.apply(group, at)) applies[number] = false;
       }
       events += batch.end - batch.begin;
       yield events;

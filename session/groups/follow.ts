@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * A trace followed by its groups (traces/event-groups.ts): fast, since what repeats is looked at once in a chunk. The state is
+ * A trace followed by its groups (traces/event-groups.ts): fast, since what repeats is looked at once. The state is
  * kept as far as names and interrupts need it; what is mapped for DMA is not. Statistics and exports stand on this;
  * rules, which judge, on story/.
  */
@@ -35,9 +35,6 @@ export const DMA_CALLS: ReadonlySet<string> = new Set([
   'VFIO_DMA_UNMAP',
 ]);
 
-/** A file may have any number of different events: then the names are forgotten, and made anew. */
-const NAMES_MAX = 1 << 16;
-
 /** What a file's group of events is called, and what the consumer keeps with it. */
 export interface GroupBatch {
   readonly batch: EventBatch;
@@ -53,11 +50,12 @@ export class GroupFollower {
   epoch = 0;
   #batch: EventBatch | undefined;
   #groups: EventGroups = NOTHING;
-  #applies = new Uint8Array(0);
+  #generation = 0;
+  /** By the number of a group. */
   #names: (EventName | undefined)[] = [];
-  #known = new Map<string, EventName>();
-  #learned = new Set<string>();
-  readonly #regions = new Set<string>();
+  #applies = new Uint8Array(256);
+  /** By device: the regions of which it is known where they lie. */
+  readonly #regions = new Map<number, Set<number>>();
   readonly #payloads = new PayloadCursor();
 
   constructor(trace: Trace, listener?: ChangeListener) {
@@ -66,7 +64,9 @@ export class GroupFollower {
       listener?.(change, event);
       if (change.type === 'interrupt') this.#forget();
       if (change.type !== 'region') return;
-      this.#regions.add(`${change.device.id} ${change.index}`);
+      const known = this.#regions.get(change.device.id);
+      if (known === undefined) this.#regions.set(change.device.id, new Set([change.index]));
+      else known.add(change.index);
       this.#forget();
     });
   }
@@ -83,57 +83,54 @@ export class GroupFollower {
     const groups = batch.groups ?? NOTHING;
     this.#batch = batch;
     this.#groups = groups;
-    this.#names = new Array<EventName | undefined>(groups.count);
-    if (this.#applies.length < groups.count) this.#applies = new Uint8Array(groups.count);
+    if (this.#generation !== groups.generation) {
+      this.#generation = groups.generation;
+      this.#forget();
+    }
+    if (this.#applies.length < groups.numbered) {
+      const applies = new Uint8Array(2 * groups.numbered);
+      applies.set(this.#applies);
+      this.#applies = applies;
+    }
     return groups;
   }
 
-  /** Of the present batch. To be asked again when the epoch has grown. */
+  /** Of the present batch, and good for the group's number until the epoch grows. */
   name(group: number): EventName {
-    const known = this.#names[group];
+    const { rows, numbers } = this.#groups;
+    const number = numbers[group] as number;
+    const known = this.#names[number];
     if (known !== undefined) return known;
-    const batch = this.#batch as EventBatch;
-    const row = this.#groups.rows[group] as number;
-    const kind = batch.kind[row] as number;
-    const [low, high] = [batch.offsetWords[2 * row], batch.offsetWords[2 * row + 1]];
-    const key = `${kind} ${batch.object[row]} ${batch.op[row]} ${high} ${low}`;
-    let name = this.#known.get(key);
-    if (name === undefined) {
-      if (this.#known.size >= NAMES_MAX) this.#known.clear();
-      name = nameEvent(this.session, batch, row);
-      this.#known.set(key, name);
-    }
-    this.#names[group] = name;
+    const name = nameEvent(this.session, this.#batch as EventBatch, rows[group] as number);
+    this.#names[number] = name;
     return name;
   }
 
   /** Whether `apply` is to be called for the rows of this group. */
   applies(group: number): boolean {
     const applies = this.#when(this.name(group), this.#groups.rows[group] as number);
-    this.#applies[group] = applies;
+    this.#applies[this.#groups.numbers[group] as number] = applies;
     return applies !== Applies.NEVER;
   }
 
   /** Afterwards the state has this event; false: the group's later rows need not be shown. */
   apply(group: number, row: number): boolean {
-    const applies = this.#applies[group] as Applies;
+    const number = this.#groups.numbers[group] as number;
+    const applies = this.#applies[number] as Applies;
     if (applies === Applies.NEVER) return false;
     const batch = this.#batch as EventBatch;
     if (this.#saysNothingNew(this.name(group), row)) return true;
     // The columns of the group are good in its own row only.
-    this.session.apply(eventOfRow(this.trace, batch, row, this.#groups.rows[group]));
-    if (applies === Applies.ONCE) {
-      this.#applies[group] = Applies.NEVER;
-      const name = this.name(group);
-      const key = `${name.object} ${name.region} ${name.offset} ${name.width}`;
-      if (!this.#learned.has(key)) {
-        if (this.#learned.size >= NAMES_MAX) this.#learned.clear();
-        this.#learned.add(key);
-        this.#forget();
-      }
-      return false;
+    const event = eventOfRow(this.trace, batch, row, this.#groups.rows[group]);
+    if (applies === Applies.ALWAYS) {
+      this.session.apply(event);
+      return true;
     }
-    return true;
+    const layout = this.session.device(event.object)?.layout;
+    this.session.apply(event);
+    this.#applies[number] = Applies.NEVER;
+    if (layout !== this.session.device(event.object)?.layout) this.#forget();
+    return false;
   }
 
   /** What some drivers do again and again, and an event of its own would be made for. */
@@ -143,7 +140,7 @@ export class GroupFollower {
       case 'VFIO_DEVICE_GET_REGION_INFO': {
         // The answer is the same while the device is open.
         const index = word(REGION_INFO.fields.index.offset);
-        return index !== undefined && this.#regions.has(`${object} ${index}`);
+        return index !== undefined && this.#regions.get(object)?.has(index) === true;
       }
       case 'VFIO_DEVICE_SET_IRQS': {
         // Only what attaches an eventfd or detaches all changes which eventfd is which interrupt.
@@ -158,8 +155,7 @@ export class GroupFollower {
 
   #forget(): void {
     this.epoch++;
-    this.#known.clear();
-    this.#names = new Array<EventName | undefined>(this.#groups.count);
+    this.#names = [];
   }
 
   #when(name: EventName, row: number): Applies {

@@ -5,7 +5,7 @@ import type { EventName } from '../groups/event-name.js';
 import type { Session } from '../state.js';
 import { controllerOf } from '../story/controllers/choose.js';
 import type { Controller } from '../story/controllers/controller.js';
-import { DeviceLife } from '../story/device-life.js';
+import { COMMAND, DeviceLife } from '../story/device-life.js';
 import type { SeenConfig } from '../story/seen.js';
 import { DevicePhases } from './device-phases.js';
 import { controllerMark, isRingTail, storeMark } from './marks.js';
@@ -25,6 +25,8 @@ export class FollowedDevice {
   undone = -1;
   /** So far. */
   resets = 0;
+  /** How often `config` was asked. */
+  configs = 0;
   readonly #life: DeviceLife;
   readonly #controller: Controller | undefined;
   /** By the name of a ring's tail: how many resets there had been when it was last set. */
@@ -93,6 +95,13 @@ export class FollowedDevice {
     if (this.#controller === undefined || register === '') return undefined;
     const placed = this.#life.state.lookup(region)(Number(offset));
     return placed !== undefined && this.#controller.wants(placed.name) ? placed : undefined;
+  }
+
+  /** `config` is to be asked of accesses there; where not, they are `config` each time. */
+  watchesConfig(offset: number, width: number, reading: boolean): boolean {
+    return reading
+      ? offset < COMMAND + 2 && offset + width > COMMAND
+      : this.#life.isToldByWrite(offset, width);
   }
 
   config(step: SeenConfig): void {

@@ -2,7 +2,8 @@
 /** One pass over a trace, by its groups, that tells each device's phases what happened to it. */
 import { IRQ_SET } from '../../abi/vfio/irqs.js';
 import { CONFIG_REGION } from '../../abi/vfio/regions.js';
-import type { EventBatch } from '../../traces/columns.js';
+import { EventBatch } from '../../traces/columns.js';
+import type { EventGroups } from '../../traces/event-groups.js';
 import { eventOfRow } from '../../traces/event-of-row.js';
 import { type Event, EventKind, PayloadRole } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
@@ -10,7 +11,6 @@ import type { EventName } from '../groups/event-name.js';
 import { DMA_CALLS, GroupFollower, PayloadCursor } from '../groups/follow.js';
 import { movedBytes, payloadOf } from '../payloads.js';
 import { AddressSpaces } from '../story/address-spaces.js';
-import { COMMAND } from '../story/device-life.js';
 import type { DevicePhases } from './device-phases.js';
 import { FollowedDevice } from './followed-device.js';
 import { ioctlMark, irqsMark, RESETS } from './marks.js';
@@ -33,7 +33,10 @@ const NOTHING = new Uint8Array(0);
 interface Plan {
   readonly device?: FollowedDevice | undefined;
   readonly mark?: Mark;
-  readonly look?: (row: number) => void;
+  /** `alike`: the row from which the columns may be read that the group has in common. */
+  readonly look?: (row: number, alike: number) => void;
+  /** The next row is to be planned anew. */
+  readonly once?: boolean;
   /** The state wants to see it. */
   readonly applies?: boolean;
 }
@@ -49,8 +52,10 @@ export class Pass {
   readonly #spaces: AddressSpaces;
   readonly #payloads = new PayloadCursor();
   readonly #phases: DevicePhases[] = [];
-  /** By group. */
+  #batch = new EventBatch(1);
+  /** By the number of a group. */
   #plans: (Plan | undefined)[] = [];
+  /** Of the present batch, by group. */
   #codes = new Uint8Array(0);
   #epoch = 0;
   /** Number of the event that is looked at. */
@@ -83,23 +88,22 @@ export class Pass {
   follow(batch: EventBatch): void {
     const { firstEvent, begin, end } = batch;
     const groups = this.#follower.begin(batch);
-    const { of } = groups;
-    if (this.#codes.length < groups.count) this.#codes = new Uint8Array(groups.count);
+    const { of, numbers } = groups;
+    this.#batch = batch;
+    this.#begin(groups);
     const codes = this.#codes;
-    this.#plans = new Array<Plan | undefined>(groups.count);
-    this.#stale();
     let passedOver = this.#passedOver();
     for (let row = begin; row < end; row++) {
       const group = of[row] as number;
       if ((codes[group] as number) <= passedOver) continue;
       if (codes[group] === Code.UNPLANNED) {
         this.#event = firstEvent + row;
-        const plan = this.#plan(batch, group);
-        this.#plans[group] = plan;
+        const plan = this.#plan(batch, groups.rows[group] as number, group);
+        this.#plans[numbers[group] as number] = plan;
         codes[group] = codeOf(plan);
       }
-      const plan = this.#plans[group] as Plan;
-      if (codes[group] === Code.LOOK) this.#look(plan, firstEvent + row, group, row);
+      const plan = this.#plans[numbers[group] as number] as Plan;
+      if (codes[group] === Code.LOOK) this.#look(plan, groups, group, row);
       else {
         plan.device?.phases.mark(plan.mark ?? 'open', firstEvent + row);
         if (plan.mark !== 'work') continue;
@@ -109,29 +113,43 @@ export class Pass {
     this.events = firstEvent + end;
   }
 
+  #begin({ count, numbers }: EventGroups): void {
+    if (this.#codes.length < count) this.#codes = new Uint8Array(count);
+    if (this.#epoch !== this.#follower.epoch) this.#stale();
+    for (let group = 0; group < count; group++) {
+      const plan = this.#plans[numbers[group] as number];
+      this.#codes[group] = plan === undefined ? Code.UNPLANNED : codeOf(plan);
+    }
+  }
+
   #passedOver(): number {
     const all = this.#phases;
     for (let n = 0; n < all.length; n++) if (all[n]?.isSettled === false) return Code.NOTHING;
     return Code.MARK;
   }
 
-  #look(plan: Plan, event: number, group: number, row: number): void {
-    const { look, applies, device, mark } = plan;
+  #look(plan: Plan, { numbers, rows }: EventGroups, group: number, row: number): void {
+    const { look, once, applies, device, mark } = plan;
+    const event = this.#batch.firstEvent + row;
     this.#event = event;
-    look?.(row);
+    look?.(row, rows[group] as number);
     device?.phases.mark(mark ?? 'open', event);
     if (applies === true && !this.#follower.apply(group, row) && look === undefined) {
       const learned = { ...plan, applies: false };
-      this.#plans[group] = learned;
+      this.#plans[numbers[group] as number] = learned;
       this.#codes[group] = codeOf(learned);
     }
-    if (this.#epoch === this.#follower.epoch) return;
-    this.#epoch = this.#follower.epoch;
-    this.#stale();
+    if (this.#epoch !== this.#follower.epoch) this.#stale();
+    else if (once === true) {
+      this.#plans[numbers[group] as number] = undefined;
+      this.#codes[group] = Code.UNPLANNED;
+    }
   }
 
   /** What was planned depended on what has changed now. */
   #stale(): void {
+    this.#epoch = this.#follower.epoch;
+    this.#plans = [];
     this.#codes.fill(Code.UNPLANNED);
   }
 
@@ -148,38 +166,41 @@ export class Pass {
     return device;
   }
 
-  #plan(batch: EventBatch, group: number): Plan {
+  #seen(row: number, alike: number): Event {
+    return eventOfRow(this.#trace, this.#batch, row, alike);
+  }
+
+  /** It is kept for other batches: of this one it may only know what the group has in common. */
+  #plan(batch: EventBatch, alike: number, group: number): Plan {
     const name = this.#follower.name(group);
-    const alike = batch.groups?.rows[group] ?? 0;
     const ok = batch.errno[alike] === 0;
-    const event = (row: number): Event => eventOfRow(this.#trace, batch, row, alike);
+    const flags = batch.flags[alike] as number;
     const applies = this.#follower.applies(group);
     const nothing: Plan = { applies };
     switch (name.kind) {
       case EventKind.LOAD:
       case EventKind.STORE:
       case EventKind.UPDATE:
-        return { ...nothing, ...this.#access(name, batch, alike, group) };
+        return { ...nothing, ...this.#access(name, flags) };
       case EventKind.READ:
       case EventKind.WRITE:
         if (name.region < 0) return nothing;
-        if (name.region !== CONFIG_REGION)
-          return ok ? { ...nothing, ...this.#access(name, batch, alike, group) } : nothing;
-        return { ...nothing, ...this.#config(name, batch, event) };
+        if (name.region !== CONFIG_REGION) return ok ? { ...nothing, ...this.#access(name, flags) } : nothing;
+        return { ...nothing, ...this.#config(name) };
       case EventKind.MMAP: {
         const device = this.#device(name.object);
         const place = this.#follower.session.device(name.object)?.locate(name.offset);
         return place === undefined ? nothing : { ...nothing, device, mark: 'access' };
       }
       case EventKind.IOCTL:
-        return { ...nothing, ...this.#ioctl(name, ok, batch, event) };
+        return { ...nothing, ...this.#ioctl(name, ok) };
       case EventKind.OPEN:
         return { ...nothing, look: () => this.#opens(name.object) };
       case EventKind.CLOSE:
         // The descriptors are looked up before the state forgets them.
-        return { ...nothing, applies: false, look: (row) => this.#close(event(row), ok) };
+        return { ...nothing, applies: false, look: (row, alike) => this.#close(this.#seen(row, alike), ok) };
       case EventKind.EXIT:
-        return { ...nothing, look: (row) => this.#exit(event(row)) };
+        return { ...nothing, look: (row, alike) => this.#exit(this.#seen(row, alike)) };
       default:
         return nothing;
     }
@@ -194,40 +215,41 @@ export class Pass {
     this.#device(object);
   }
 
-  #access(name: EventName, batch: EventBatch, alike: number, group: number): Plan {
+  #access(name: EventName, flags: number): Plan {
     const device = this.#device(name.object);
     if (device === undefined) return {};
     const reading = name.kind === EventKind.LOAD || name.kind === EventKind.READ;
     const mark = device.steadyMark(name, reading);
     if (mark !== undefined) return { device, mark };
-    const flags = batch.flags[alike] as number;
     const look = (row: number): void => {
       const resets = device.resets;
-      device.access(name, reading, flags, batch.value[row] as bigint, this.#event);
-      // From the next one on it may be the same each time; and a reset changes what others mean.
+      device.access(name, reading, flags, this.#batch.value[row] as bigint, this.#event);
+      // It changes what others mean.
       if (device.resets !== resets) this.#stale();
-      else this.#codes[group] = Code.UNPLANNED;
     };
-    return { look };
+    // From the next one on it may be the same each time.
+    return { look, once: true };
   }
 
-  #config(name: EventName, batch: EventBatch, event: (row: number) => Event): Plan {
+  #config(name: EventName): Plan {
     const device = this.#device(name.object);
     const reading = name.kind === EventKind.READ;
     const offset = Number(name.offset);
     if (device === undefined) return {};
-    if (reading && (offset >= COMMAND + 2 || offset + name.width <= COMMAND))
-      return { device, mark: 'config' };
+    if (!device.watchesConfig(offset, name.width, reading)) return { device, mark: 'config' };
     const type = reading ? 'config-read' : 'config-write';
     let latest: bigint | undefined;
-    const look = (row: number): void => {
-      const value = batch.value[row] as bigint;
-      if (reading && value === latest) {
+    let at = 0;
+    const look = (row: number, alike: number): void => {
+      const value = this.#batch.value[row] as bigint;
+      if (reading && value === latest && at === device.configs) {
         device.phases.mark('config', this.#event);
         return;
       }
+      device.configs++;
       latest = value;
-      const seen = event(row);
+      at = device.configs;
+      const seen = this.#seen(row, alike);
       const process = this.#follower.session.processOf(seen);
       const resets = device.resets;
       device.config({ type, event: seen, process, ok: seen.errno === 0, offset, bytes: movedBytes(seen) });
@@ -236,31 +258,26 @@ export class Pass {
     return { look };
   }
 
-  #ioctl(
-    { object, operation }: EventName,
-    ok: boolean,
-    batch: EventBatch,
-    event: (row: number) => Event,
-  ): Plan {
+  #ioctl({ object, operation }: EventName, ok: boolean): Plan {
     if (DMA_CALLS.has(operation)) {
       const isAllKnown = [...this.devices.values()].every(({ isKnown }) => isKnown);
       return isAllKnown || !ok ? {} : { look: () => this.#mapped(object, operation) };
     }
     const attaches = ATTACHING.has(operation);
-    const attach = (row: number): void => {
+    const attach = (row: number, alike: number): void => {
       if (!attaches) return;
-      this.#attach(event(row), operation);
+      this.#attach(this.#seen(row, alike), operation);
       this.#stale();
     };
     const device = this.#device(object);
     if (device === undefined)
       return {
-        look: (row) => {
+        look: (row, alike) => {
           this.#opens(object);
-          attach(row);
+          attach(row, alike);
         },
       };
-    if (operation === 'VFIO_DEVICE_SET_IRQS') return { look: (row) => this.#irqs(device, batch, row) };
+    if (operation === 'VFIO_DEVICE_SET_IRQS') return { look: (row) => this.#irqs(device, row) };
     if (RESETS.has(operation)) {
       if (!ok) return {};
       return {
@@ -274,11 +291,11 @@ export class Pass {
     return { device, mark, ...(attaches && { look: attach }) };
   }
 
-  #irqs(device: FollowedDevice, batch: EventBatch, row: number): void {
+  #irqs(device: FollowedDevice, row: number): void {
     const { flags, count } = IRQ_SET.fields;
     const mark = irqsMark(
-      this.#payloads.word(batch, row, flags.offset) ?? 0,
-      this.#payloads.word(batch, row, count.offset) ?? 0,
+      this.#payloads.word(this.#batch, row, flags.offset) ?? 0,
+      this.#payloads.word(this.#batch, row, count.offset) ?? 0,
     );
     if (mark === 'ending') device.undo(this.#event);
     else if (mark === 'queues' && !device.isKnown) device.phases.mark(mark, this.#event);

@@ -228,6 +228,18 @@ export class DeviceLife {
     if (afControl !== undefined && (afControl & 1) !== 0) this.reset('FLR', moment);
   }
 
+  /** Whether `applyConfig` may have something to say of a write there, as far as it is known where the capabilities lie. */
+  isToldByWrite(offset: number, width: number): boolean {
+    const { config } = this.state;
+    const overlaps = (register: number, bytes: number): boolean =>
+      offset < register + bytes && offset + width > register;
+    const lies = (id: number, within: number, bytes: number): boolean => {
+      const capability = config.capability(id);
+      return capability !== undefined && overlaps(capability.offset + within, bytes);
+    };
+    return overlaps(COMMAND, 2) || lies(CAP_PM, 4, 2) || lies(CAP_EXPRESS, 8, 2) || lies(CAP_AF, 4, 1);
+  }
+
   #command(value: number, moment: Moment): void {
     this.command = value;
     const master = (value & COMMAND_MASTER) !== 0;
