@@ -73,7 +73,7 @@ export class FlowTracker {
       const found = name.kind === EventKind.LOAD ? undefined : queueRegister(name.register);
       if (found !== undefined) {
         const queue = this.#queue(name.object, found);
-        if (!found.queue.startsWith('queue')) this.#plain.add(name.object);
+        if (found.plain) this.#plain.add(name.object);
         if (queue !== undefined) return { role: found.role, queue, register: name.register };
       }
       return { role: 'touch' };

@@ -12,14 +12,13 @@ import { Histogram } from './histogram.js';
 import type { QueueRegister } from './queues.js';
 
 export interface QueueChain {
-  /** DeviceState's object. */
-  readonly device: number;
+  readonly device: ChainedDevice;
   readonly queue: string;
   doorbells: number;
   completions: number;
   /** Completions that an interrupt led to. */
   woken: number;
-  /** ns; -1: none is unanswered. */
+  /** ns; NEVER: none is unanswered. */
   oldest: number;
   readonly doorbellToWake: Histogram;
   readonly wakeToRead: Histogram;
@@ -27,9 +26,27 @@ export interface QueueChain {
   readonly doorbellToCompletion: Histogram;
 }
 
-interface Woken {
-  device: number;
+export interface ChainedDevice {
+  /** DeviceState's object. */
+  readonly object: number;
+  /** It has no completion doorbells, as NVMe has: the first access after a wake-up tells its completions. */
+  readonly plain: boolean;
+  /** It has interrupts that a thread sees. */
+  readonly interrupts: boolean;
+  readonly chains: QueueChain[];
+}
+
+interface Device extends ChainedDevice {
+  plain: boolean;
+  interrupts: boolean;
+}
+
+/** What a thread was last woken for. */
+export interface WokenThread {
+  device: ChainedDevice | undefined;
+  /** ns */
   wake: number;
+  /** ns; NEVER: not yet. */
   read: number;
   /** The first completion after a wake-up is measured against it; later ones of the same wake-up came with it. */
   measured: boolean;
@@ -38,18 +55,58 @@ interface Woken {
 }
 
 const QUEUES_MAX = 1 << 12;
+/** Before every time: not a small integer, so that V8 keeps the times beside it as they are from the first one on. */
+export const NEVER = Number.NEGATIVE_INFINITY;
 
 export class Chains {
   readonly queues = new Map<string, QueueChain>();
-  readonly #byDevice = new Map<number, QueueChain[]>();
-  readonly #woken = new Map<number, Woken>();
-  /** Devices whose completions are told by the first access after a wake-up. */
-  readonly #plain = new Set<number>();
-  /** Threads that were woken and have not touched such a device yet. */
+  readonly #devices = new Map<number, Device>();
+  readonly #threads = new Map<number, WokenThread>();
+  /** Threads that were woken and have not touched their plain device yet. */
   awaiting = 0;
+  /** Grows when a device has become plain, or has got interrupts. */
+  epoch = 0;
 
-  queue(device: number, { queue }: QueueRegister): QueueChain | undefined {
-    const key = `${device} ${queue}`;
+  device(object: number): ChainedDevice {
+    return this.#device(object);
+  }
+
+  #device(object: number): Device {
+    const known = this.#devices.get(object);
+    if (known !== undefined) return known;
+    const device = { object, plain: false, interrupts: false, chains: [] };
+    this.#devices.set(object, device);
+    return device;
+  }
+
+  interrupted(object: number): ChainedDevice {
+    const device = this.#device(object);
+    if (!device.interrupts) this.epoch++;
+    device.interrupts = true;
+    return device;
+  }
+
+  thread(id: number): WokenThread {
+    const known = this.#threads.get(id);
+    if (known !== undefined) return known;
+    const thread: WokenThread = {
+      device: undefined,
+      wake: NEVER,
+      read: NEVER,
+      measured: false,
+      awaited: false,
+    };
+    this.#threads.set(id, thread);
+    return thread;
+  }
+
+  queue(object: number, { queue, plain }: QueueRegister): QueueChain | undefined {
+    const device = this.#device(object);
+    if (plain && !device.plain) {
+      device.plain = true;
+      this.epoch++;
+    }
+    const key = `${object} ${queue}`;
     const known = this.queues.get(key);
     if (known !== undefined || this.queues.size >= QUEUES_MAX) return known;
     const chain: QueueChain = {
@@ -58,80 +115,60 @@ export class Chains {
       doorbells: 0,
       completions: 0,
       woken: 0,
-      oldest: -1,
+      oldest: NEVER,
       doorbellToWake: new Histogram(),
       wakeToRead: new Histogram(),
       readToCompletion: new Histogram(),
       doorbellToCompletion: new Histogram(),
     };
     this.queues.set(key, chain);
-    const list = this.#byDevice.get(device);
-    if (list === undefined) this.#byDevice.set(device, [chain]);
-    else list.push(chain);
+    device.chains.push(chain);
     return chain;
   }
 
-  /** This device has no completion doorbells: NVMe has. */
-  setPlain(device: number): void {
-    this.#plain.add(device);
-  }
-
-  isPlain(device: number): boolean {
-    return this.#plain.has(device);
-  }
-
-  wake(thread: number, device: number, time: number): void {
-    const held = this.#woken.get(thread);
-    if (held?.awaited === true) this.awaiting--;
-    const awaited = this.#plain.has(device);
-    if (awaited) this.awaiting++;
-    if (held === undefined)
-      this.#woken.set(thread, { device, wake: time, read: -1, measured: false, awaited });
-    else {
-      held.device = device;
-      held.wake = time;
-      held.read = -1;
-      held.measured = false;
-      held.awaited = awaited;
-    }
+  /** A thread was woken by an interrupt of this device. */
+  wake(thread: WokenThread, device: ChainedDevice, time: number): void {
+    if (thread.awaited) this.awaiting--;
+    if (device.plain) this.awaiting++;
+    thread.device = device;
+    thread.wake = time;
+    thread.read = NEVER;
+    thread.measured = false;
+    thread.awaited = device.plain;
   }
 
   /** The thread has read the eventfd. A read that nobody was woken for is its own wake-up. */
-  read(thread: number, device: number, time: number): void {
-    const held = this.#woken.get(thread);
-    if (held === undefined || held.device !== device || held.read >= 0) this.wake(thread, device, time);
-    (this.#woken.get(thread) as Woken).read = time;
+  read(thread: WokenThread, device: ChainedDevice, time: number): void {
+    if (thread.device !== device || thread.read >= 0) this.wake(thread, device, time);
+    thread.read = time;
   }
 
-  /** The thread told the device how far it has taken the queue. */
-  complete(chain: QueueChain, thread: number, time: number): void {
-    chain.completions++;
-    const woken = this.#woken.get(thread);
-    if (woken?.device === chain.device && !woken.measured && !this.#plain.has(chain.device)) {
-      woken.measured = true;
-      this.#measure(chain, woken, time);
+  /** The thread told the device how far it has taken the queue: one of its completions. */
+  complete(chain: QueueChain, thread: WokenThread, time: number): void {
+    if (thread.device === chain.device && !thread.measured && !chain.device.plain) {
+      thread.measured = true;
+      this.#measure(chain, thread, time);
     }
     if (chain.oldest >= 0) add(chain.doorbellToCompletion, time - chain.oldest);
-    chain.oldest = -1;
+    chain.oldest = NEVER;
   }
 
-  /** A woken thread touched a device that has no completion doorbells: it is answered for all its queues. */
-  touch(device: number, thread: number, time: number): void {
-    const woken = this.#woken.get(thread);
-    if (woken === undefined || woken.device !== device || woken.measured) return;
-    woken.measured = true;
-    if (woken.awaited) this.awaiting--;
-    woken.awaited = false;
-    for (const chain of this.#byDevice.get(device) ?? []) {
-      if (chain.oldest < 0 || chain.oldest > woken.wake) continue;
+  /** A thread touched a plain device: once it was woken, that answers for all its queues. */
+  touch(device: ChainedDevice, thread: WokenThread, time: number): void {
+    if (thread.device !== device || thread.measured) return;
+    thread.measured = true;
+    if (thread.awaited) this.awaiting--;
+    thread.awaited = false;
+    for (const chain of device.chains) {
+      if (chain.oldest < 0 || chain.oldest > thread.wake) continue;
       chain.completions++;
-      this.#measure(chain, woken, time);
+      this.#measure(chain, thread, time);
       add(chain.doorbellToCompletion, time - chain.oldest);
-      chain.oldest = -1;
+      chain.oldest = NEVER;
     }
   }
 
-  #measure(chain: QueueChain, { wake, read }: Woken, time: number): void {
+  #measure(chain: QueueChain, { wake, read }: WokenThread, time: number): void {
     chain.woken++;
     // A doorbell after the wake-up is answered by a later one.
     if (chain.oldest >= 0 && chain.oldest <= wake) add(chain.doorbellToWake, wake - chain.oldest);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Statistics do not depend on how a recording is cut into chunks. */
+/** Statistics do not depend on how a recording is cut into chunks, though what was made of one chunk's groups serves the next. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

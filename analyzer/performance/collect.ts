@@ -6,19 +6,26 @@ import { LYON_DMA_MAP } from '../../abi/lyon2010/ioctls.js';
 import { DMA_MAP, DMA_UNMAP } from '../../abi/vfio/type1.js';
 import { type EventName, isAccess } from '../../session/groups/event-name.js';
 import { GroupFollower, PayloadCursor } from '../../session/groups/follow.js';
+import type { InterruptRoute } from '../../session/interrupts.js';
 import { RESETS } from '../../session/phases/marks.js';
 import type { ColumnName, EventBatch } from '../../traces/columns.js';
+import type { EventGroups } from '../../traces/event-groups.js';
 import { wordsNumber } from '../../traces/event-of-row.js';
 import { EventKind, PayloadRole } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
 import { CellTable } from './cells.js';
-import { Chains, type QueueChain } from './chains.js';
+import { type ChainedDevice, Chains, type QueueChain, type WokenThread } from './chains.js';
 import type { Histogram } from './histogram.js';
 import { countRead, countWake, Interrupts, type VectorCounts } from './interrupts.js';
 import { queueRegister } from './queues.js';
 
+interface FieldPlace {
+  readonly at: number;
+  readonly role: number;
+}
+
 /** Where the length of a mapping is in an ioctl's argument. */
-const MAPPING_LENGTHS: Readonly<Record<string, { readonly at: number; readonly role: number }>> = {
+const MAPPING_LENGTHS: Readonly<Record<string, FieldPlace>> = {
   VFIO_IOMMU_MAP_DMA: { at: DMA_MAP.fields.size.offset, role: PayloadRole.IN },
   VFIO_IOMMU_UNMAP_DMA: { at: DMA_UNMAP.fields.size.offset, role: PayloadRole.OUT },
   IOMMU_IOAS_MAP: { at: IOAS_MAP.fields.length.offset, role: PayloadRole.IN },
@@ -31,21 +38,25 @@ const MAPPING_LENGTHS: Readonly<Record<string, { readonly at: number; readonly r
 /** They give an interrupt to KVM: in this order, or the other. */
 const TO_KERNEL: ReadonlySet<string> = new Set(['KVM_IRQFD', 'VFIO_DEVICE_SET_IRQS']);
 
-/** What is done for the rows of a group beside counting them: bits. */
+/** What is done for the rows of a group beside counting them: one of the first, and others. */
 const Act = {
-  APPLY: 0x01,
-  SUBMIT: 0x02,
-  COMPLETE: 0x04,
-  WAKE: 0x08,
-  EVENTFD_READ: 0x10,
-  MAPPING: 0x20,
-  RESET: 0x40,
-  TOUCH: 0x80,
+  SUBMIT: 1,
+  COMPLETE: 2,
+  WAKE: 3,
+  EVENTFD_READ: 4,
+  MAPPING: 5,
+  RESET: 6,
+  ONE: 0x07,
+  /** It accesses a device that interrupts, and has no other answer to them. */
+  TOUCH: 0x08,
+  /** The state wants to see it. */
+  APPLY: 0x10,
 } as const;
 
 export interface MappingCost {
   readonly object: number;
   readonly operation: string;
+  readonly length: FieldPlace;
   calls: number;
   failed: number;
   bytes: number;
@@ -67,17 +78,26 @@ export interface ResetTime {
 export const COLLECTED: readonly ColumnName[] = ['time', 'duration', 'value'];
 
 const WORD = 0x1_0000_0000;
-const UNRESOLVED = -1;
+/** Rows that are counted ahead of what may change what they are. */
+const BLOCK = 4096;
 /** So many resets are listed; all are counted with the operations. */
 const RESETS_MAX = 1000;
 /** Gaps between accesses are looked for in so many events of each chunk. */
 const GAP_EVENTS = 1024;
 
+/** What is kept of a group. */
 interface GroupState {
-  cell: number;
+  readonly cell: number;
   act: number;
-  name: EventName;
+  readonly name: EventName;
+  readonly failed: boolean;
+  /** That it speaks to, or is interrupted by. */
+  device: ChainedDevice;
+  readonly thread: WokenThread;
+  /** Of the queue whose doorbell it rings. */
   chain: QueueChain | undefined;
+  /** It says that there is work, not that some is done. */
+  submits: boolean;
   vector: VectorCounts | undefined;
   mapping: MappingCost | undefined;
   latency: Histogram | undefined;
@@ -108,11 +128,15 @@ export class Collection<P extends string> {
   readonly #payloads = new PayloadCursor();
   readonly #cursor: Cursor<P>;
   readonly #ticksPerSecond: number;
-  /** By group: what it is, and of that the two that each row asks for. */
-  readonly #states: GroupState[] = [];
-  #cells = new Int32Array(0);
-  #acts = new Uint8Array(0);
+  /** By the number of a group. */
+  #known: (GroupState | undefined)[] = [];
+  /** Of the present batch, by group: the same; whether there is more to do than to count; rows not in `counts` yet. */
+  readonly #states: (GroupState | undefined)[] = [];
+  #busy = new Uint8Array(0);
+  #tallies = new Int32Array(0);
+  readonly #todo = new Int32Array(BLOCK);
   #epoch = -1;
+  #chainsEpoch = 0;
 
   constructor(trace: Trace, cursor: Cursor<P>) {
     this.trace = trace;
@@ -124,73 +148,121 @@ export class Collection<P extends string> {
   /** The next batch: with groups, COLLECTED and payloads. */
   add(batch: EventBatch): void {
     const groups = this.follower.begin(batch);
-    if (this.#cells.length < groups.count) {
-      this.#cells = new Int32Array(groups.count);
-      this.#acts = new Uint8Array(groups.count);
-    }
-    this.#cells.fill(UNRESOLVED);
-    this.#epoch = this.follower.epoch;
+    this.#begin(groups);
     if (this.events === 0)
       this.firstTime = this.#time(batch, batch.begin) - this.#duration(batch, batch.begin);
-    this.#count(batch, groups.of);
+    this.#count(batch, groups);
     this.events += batch.end - batch.begin;
     this.lastTime = Math.max(this.lastTime, this.#time(batch, lastRow(batch)));
-    this.#gaps(batch, groups.of);
+    this.#gaps(batch, groups);
   }
 
-  #count(batch: EventBatch, of: Uint16Array): void {
-    const { durationWords, firstEvent, begin, end } = batch;
-    const { table, chains } = this;
-    const cursor = this.#cursor;
-    const ticksPerSecond = this.#ticksPerSecond;
-    const states = this.#states;
-    const cells = this.#cells;
-    const acts = this.#acts;
-    let { counts } = table;
-    let change = cursor.next - firstEvent;
-    for (let row = begin; row < end; row++) {
-      if (row >= change) {
-        // Series are of a phase.
-        cursor.advance(firstEvent + row);
-        change = cursor.next - firstEvent;
-        cells.fill(UNRESOLVED);
-      }
-      const group = of[row] as number;
-      if (cells[group] === UNRESOLVED) {
-        const state = this.#resolve(batch, group);
-        states[group] = state;
-        cells[group] = state.cell;
-        acts[group] = state.act;
-        ({ counts } = table);
-      }
-      const cell = cells[group] as number;
-      counts[cell] = (counts[cell] as number) + 1;
-      const low = durationWords[2 * row] as number;
-      const high = durationWords[2 * row + 1] as number;
-      if ((low | high) !== 0) {
-        const state = states[group] as GroupState;
-        if (state.latency === undefined) state.latency = table.latency(cell);
-        state.latency.add(Math.round(((low + high * WORD) * 1e9) / ticksPerSecond));
-      }
-      const act = acts[group] as number;
-      if (act === 0 || (act === Act.TOUCH && chains.awaiting === 0)) continue;
-      const state = states[group] as GroupState;
-      if (act === (Act.SUBMIT | Act.TOUCH) && chains.awaiting === 0)
-        this.#submit(state.chain as QueueChain, batch, row);
-      else {
-        this.#act(state, batch, group, row);
-        acts[group] = state.act;
-        if (this.#epoch !== this.follower.epoch) {
-          this.#epoch = this.follower.epoch;
-          cells.fill(UNRESOLVED);
-        }
-      }
+  #begin({ count, numbers }: EventGroups): void {
+    if (this.#busy.length < count) {
+      this.#busy = new Uint8Array(count);
+      this.#tallies = new Int32Array(count);
+    }
+    if (this.#epoch !== this.follower.epoch) this.#stale();
+    for (let group = 0; group < count; group++) {
+      const state = this.#known[numbers[group] as number];
+      this.#states[group] = state;
+      this.#busy[group] = state === undefined || state.act !== 0 ? 1 : 0;
     }
   }
 
-  #submit(chain: QueueChain, batch: EventBatch, row: number): void {
-    chain.doorbells++;
-    if (chain.oldest < 0) chain.oldest = this.#time(batch, row);
+  /** What groups were resolved to depended on what has changed now. */
+  #stale(): void {
+    this.#epoch = this.follower.epoch;
+    this.#chainsEpoch = this.chains.epoch;
+    this.#known = [];
+    this.#states.fill(undefined);
+    this.#busy.fill(1);
+  }
+
+  #count(batch: EventBatch, groups: EventGroups): void {
+    const cursor = this.#cursor;
+    const { firstEvent, end } = batch;
+    for (let row = batch.begin; row < end; ) {
+      if (firstEvent + row >= cursor.next) {
+        // Series are of a phase.
+        cursor.advance(firstEvent + row);
+        this.#settle(groups);
+        this.#stale();
+      }
+      row = this.#block(batch, groups, row, Math.min(end, row + BLOCK, cursor.next - firstEvent));
+    }
+    this.#settle(groups);
+  }
+
+  /**
+   * Most rows are only counted: they are counted ahead, and those of which there is more to say are gone through afterwards.
+   * Returns `to`, or after which row all was to be resolved anew.
+   */
+  #block(batch: EventBatch, groups: EventGroups, from: number, to: number): number {
+    const { of, numbers } = groups;
+    const states = this.#states;
+    const todo = this.#todo;
+    const count = this.#ahead(batch, of, from, to);
+    for (let n = 0; n < count; n++) {
+      const row = todo[n] as number;
+      const group = of[row] as number;
+      let state = states[group];
+      if (state === undefined) {
+        state = this.#resolve(batch, group);
+        if (this.#chainsEpoch !== this.chains.epoch) return this.#cut(groups, row, to);
+        states[group] = state;
+        this.#known[numbers[group] as number] = state;
+      }
+      this.#took(state, batch, row);
+      if (state.act !== 0) this.#act(state, batch, group, row);
+      if (this.#epoch !== this.follower.epoch) return this.#cut(groups, row + 1, to);
+    }
+    return to;
+  }
+
+  /** Counts the rows, and lists those whose group is busy or unknown, or that took time; returns how many these are. */
+  #ahead({ durationWords }: EventBatch, of: Uint16Array, from: number, to: number): number {
+    const busy = this.#busy;
+    const tallies = this.#tallies;
+    const todo = this.#todo;
+    let count = 0;
+    for (let row = from; row < to; row++) {
+      const group = of[row] as number;
+      tallies[group] = (tallies[group] as number) + 1;
+      // Without a branch, which would be mispredicted for every third row or so.
+      const took = (durationWords[2 * row] as number) | (durationWords[2 * row + 1] as number);
+      todo[count] = row;
+      count += (busy[group] as number) | ((took | (0 - took)) >>> 31);
+    }
+    return count;
+  }
+
+  /** Takes back what was counted ahead of this row. */
+  #cut(groups: EventGroups, row: number, to: number): number {
+    const { of } = groups;
+    for (let ahead = row; ahead < to; ahead++) {
+      const group = of[ahead] as number;
+      this.#tallies[group] = (this.#tallies[group] as number) - 1;
+    }
+    this.#settle(groups);
+    this.#stale();
+    return row;
+  }
+
+  /** Adds what was counted by group to what it is counted for. */
+  #settle({ count }: EventGroups): void {
+    const { counts } = this.table;
+    const tallies = this.#tallies;
+    for (let group = 0; group < count; group++) {
+      const tally = tallies[group] as number;
+      if (tally === 0) continue;
+      tallies[group] = 0;
+      const { cell, chain, submits } = this.#states[group] as GroupState;
+      counts[cell] = (counts[cell] as number) + tally;
+      if (chain === undefined) continue;
+      if (submits) chain.doorbells += tally;
+      else chain.completions += tally;
+    }
   }
 
   #resolve(batch: EventBatch, group: number): GroupState {
@@ -198,73 +270,117 @@ export class Collection<P extends string> {
     const name = follower.name(group);
     const row = (batch.groups?.rows[group] ?? 0) as number;
     const failed = batch.errno[row] !== 0;
-    let act = 0;
-    if (follower.applies(group)) act |= Act.APPLY;
-    let chain: QueueChain | undefined;
-    let vector: VectorCounts | undefined;
-    let mapping: MappingCost | undefined;
-    if (isAccess(name.kind)) {
-      const queue = name.kind === EventKind.LOAD ? undefined : queueRegister(name.register);
-      if (queue !== undefined) {
-        chain = chains.queue(name.object, queue);
-        if (!queue.queue.startsWith('queue')) chains.setPlain(name.object);
-        if (chain !== undefined) act |= queue.role === 'submit' ? Act.SUBMIT : Act.COMPLETE;
-      }
-      act |= Act.TOUCH;
-    } else if (name.route !== undefined && !failed && name.route.role === 'trigger') {
-      vector = this.interrupts.of(name.route);
-      if (vector !== undefined) act |= name.kind === EventKind.WAKE ? Act.WAKE : Act.EVENTFD_READ;
-      if (name.operation === 'eventfd write') act &= ~Act.EVENTFD_READ;
-    } else if (name.kind === EventKind.IOCTL) {
-      mapping = this.#mapping(name);
-      if (mapping !== undefined) act |= Act.MAPPING;
-      if (RESETS.has(name.operation)) act |= Act.RESET;
-    }
     const thread = batch.thread[row] as number;
     const site = batch.site[row] as number;
     const phase = this.#cursor.of(name.route?.device ?? name.object);
-    const cell = this.table.find(name, phase, thread, site, failed);
-    return { cell, act, name, chain, vector, mapping, latency: undefined };
+    const state: GroupState = {
+      cell: this.table.find(name, phase, thread, site, failed),
+      act: follower.applies(group) ? Act.APPLY : 0,
+      name,
+      failed,
+      device: chains.device(name.object),
+      thread: chains.thread(thread),
+      chain: undefined,
+      submits: false,
+      vector: undefined,
+      mapping: undefined,
+      latency: undefined,
+    };
+    if (isAccess(name.kind)) this.#resolveAccess(state);
+    else if (name.route !== undefined && !failed && name.route.role === 'trigger')
+      this.#resolveInterrupt(state, name.route);
+    else if (name.kind === EventKind.IOCTL) {
+      state.mapping = this.#mapping(name);
+      if (state.mapping !== undefined) state.act |= Act.MAPPING;
+      else if (RESETS.has(name.operation)) state.act |= Act.RESET;
+    }
+    return state;
+  }
+
+  #resolveAccess(state: GroupState): void {
+    const { name, device } = state;
+    const queue = name.kind === EventKind.LOAD ? undefined : queueRegister(name.register);
+    if (queue !== undefined) {
+      state.chain = this.chains.queue(name.object, queue);
+      state.submits = queue.role === 'submit';
+    }
+    if (device.plain && device.interrupts) state.act |= Act.TOUCH;
+    const { chain } = state;
+    if (chain === undefined) return;
+    if (!state.submits) {
+      // A ring that gives buffers back answers nothing.
+      if (!device.plain) state.act |= Act.COMPLETE;
+    } else if (chain.oldest < 0 || !isUnanswered(device)) state.act |= Act.SUBMIT;
+  }
+
+  #resolveInterrupt(state: GroupState, route: InterruptRoute): void {
+    const { kind, operation } = state.name;
+    state.vector = this.interrupts.of(route);
+    state.device = this.chains.interrupted(route.device);
+    if (state.vector === undefined) return;
+    if (kind === EventKind.WAKE) state.act |= Act.WAKE;
+    else if (operation !== 'eventfd write') state.act |= Act.EVENTFD_READ;
+  }
+
+  #took(state: GroupState, batch: EventBatch, row: number): void {
+    const low = batch.durationWords[2 * row] as number;
+    const high = batch.durationWords[2 * row + 1] as number;
+    if ((low | high) === 0) return;
+    if (state.latency === undefined) state.latency = this.table.latency(state.cell);
+    state.latency.add(Math.round(((low + high * WORD) * 1e9) / this.#ticksPerSecond));
   }
 
   /** What only some rows do. */
   #act(state: GroupState, batch: EventBatch, group: number, row: number): void {
-    const { act, chain } = state;
+    const { act, device, thread } = state;
     const { chains } = this;
-    if ((act & Act.TOUCH) !== 0 && chains.awaiting > 0)
-      chains.touch(state.name.object, threadOf(batch, group), this.#time(batch, row));
-    if (chain !== undefined) {
-      if ((act & Act.SUBMIT) !== 0) this.#submit(chain, batch, row);
-      // A ring that gives buffers back answers nothing.
-      else if (chain.oldest < 0 && chains.isPlain(chain.device)) chain.completions++;
-      else chains.complete(chain, threadOf(batch, group), this.#time(batch, row));
+    const time = this.#time(batch, row);
+    if ((act & Act.TOUCH) !== 0 && chains.awaiting > 0) chains.touch(device, thread, time);
+    switch (act & Act.ONE) {
+      case Act.SUBMIT:
+        this.#submitted(state, state.chain as QueueChain, group, time);
+        break;
+      case Act.COMPLETE:
+        chains.complete(state.chain as QueueChain, thread, time);
+        break;
+      case Act.WAKE:
+        countWake(state.vector as VectorCounts);
+        chains.wake(thread, device, time);
+        break;
+      case Act.EVENTFD_READ:
+        countRead(state.vector as VectorCounts, wordsNumber(batch.valueWords, row), time);
+        chains.read(thread, device, time);
+        break;
+      case Act.MAPPING:
+        this.#mapped(state.mapping as MappingCost, state.failed, batch, row);
+        break;
+      case Act.RESET:
+        this.#reset(state, this.#duration(batch, row), time);
+        break;
     }
-    if ((act & Act.APPLY) !== 0) {
-      if (!this.follower.apply(group, row)) state.act &= ~Act.APPLY;
-      if (TO_KERNEL.has(state.name.operation)) this.#toKernel();
-    }
-    if (state.vector !== undefined) this.#interrupt(state.vector, act, batch, group, row);
-    if (state.mapping !== undefined) this.#mapped(state.mapping, batch, group, row);
-    if ((act & Act.RESET) !== 0 && this.resets.length < RESETS_MAX) {
-      const duration = this.#duration(batch, row);
-      const ok = batch.errno[(batch.groups?.rows[group] ?? 0) as number] === 0;
-      const at = this.#time(batch, row) - duration;
-      this.resets.push({ object: state.name.object, operation: state.name.operation, at, duration, ok });
-    }
+    if ((act & Act.APPLY) !== 0) this.#apply(state, group, row);
   }
 
-  #interrupt(vector: VectorCounts, act: number, batch: EventBatch, group: number, row: number): void {
-    const time = this.#time(batch, row);
-    const { device } = vector.route;
-    if ((act & Act.WAKE) !== 0) {
-      countWake(vector);
-      this.chains.wake(threadOf(batch, group), device, time);
-    } else if ((act & Act.EVENTFD_READ) !== 0) {
-      const signals =
-        (batch.valueWords[2 * row] as number) + (batch.valueWords[2 * row + 1] as number) * WORD;
-      countRead(vector, signals, time);
-      this.chains.read(threadOf(batch, group), device, time);
-    }
+  #submitted(state: GroupState, chain: QueueChain, group: number, time: number): void {
+    if (chain.oldest >= 0) return;
+    chain.oldest = time;
+    if (isUnanswered(state.device)) this.#isDone(state, Act.SUBMIT, group);
+  }
+
+  #apply(state: GroupState, group: number, row: number): void {
+    if (!this.follower.apply(group, row)) this.#isDone(state, Act.APPLY, group);
+    if (TO_KERNEL.has(state.name.operation)) this.#toKernel();
+  }
+
+  /** The group's later rows need not do this. */
+  #isDone(state: GroupState, act: number, group: number): void {
+    state.act &= ~act;
+    this.#busy[group] = state.act === 0 ? 0 : 1;
+  }
+
+  #reset({ name: { object, operation }, failed }: GroupState, duration: number, time: number): void {
+    if (this.resets.length >= RESETS_MAX) return;
+    this.resets.push({ object, operation, at: time - duration, duration, ok: !failed });
   }
 
   /** Interrupts that KVM takes wake nobody: they are listed all the same. */
@@ -276,35 +392,36 @@ export class Collection<P extends string> {
   }
 
   #mapping({ object, operation }: EventName): MappingCost | undefined {
-    if (!(operation in MAPPING_LENGTHS)) return undefined;
+    const length = MAPPING_LENGTHS[operation];
+    if (length === undefined) return undefined;
     const key = `${object} ${operation}`;
     let cost = this.mappings.get(key);
     if (cost === undefined) {
-      cost = { object, operation, calls: 0, failed: 0, bytes: 0, total: 0 };
+      cost = { object, operation, length, calls: 0, failed: 0, bytes: 0, total: 0 };
       this.mappings.set(key, cost);
     }
     return cost;
   }
 
-  #mapped(cost: MappingCost, batch: EventBatch, group: number, row: number): void {
+  #mapped(cost: MappingCost, failed: boolean, batch: EventBatch, row: number): void {
     cost.calls++;
-    if (batch.errno[(batch.groups?.rows[group] ?? 0) as number] !== 0) {
+    if (failed) {
       cost.failed++;
       return;
     }
-    const { at, role } = MAPPING_LENGTHS[cost.operation] as (typeof MAPPING_LENGTHS)[string];
-    cost.bytes += this.#payloads.number(batch, row, at, role) ?? 0;
+    cost.bytes += this.#payloads.number(batch, row, cost.length.at, cost.length.role) ?? 0;
     cost.total += this.#duration(batch, row);
   }
 
-  #gaps(batch: EventBatch, of: Uint16Array): void {
+  #gaps(batch: EventBatch, { of }: EventGroups): void {
     const last = new Map<number, number>();
     const end = Math.min(batch.end, batch.begin + GAP_EVENTS);
     for (let row = batch.begin; row < end; row++) {
-      const state = this.#states[of[row] as number] as GroupState;
-      const thread = threadOf(batch, of[row] as number);
+      const group = of[row] as number;
+      const { kind, tier } = this.follower.name(group);
+      const thread = threadOf(batch, group);
       const time = this.#time(batch, row);
-      const patched = isAccess(state.name.kind) && state.name.tier === 1;
+      const patched = isAccess(kind) && tier === 1;
       const before = last.get(thread);
       if (patched && before !== undefined) this.smallestGap = Math.min(this.smallestGap, time - before);
       if (patched) last.set(thread, time);
@@ -318,6 +435,7 @@ export class Collection<P extends string> {
    */
   #time(batch: EventBatch, row: number): number {
     const took = wordsNumber(batch.durationWords, row);
+    if (took === 0) return Math.round((wordsNumber(batch.timeWords, row) * 1e9) / this.#ticksPerSecond);
     const entered = ((wordsNumber(batch.timeWords, row) - took) * 1e9) / this.#ticksPerSecond;
     return Math.round(entered) + Math.round((took * 1e9) / this.#ticksPerSecond);
   }
@@ -325,6 +443,11 @@ export class Collection<P extends string> {
   #duration(batch: EventBatch, row: number): number {
     return Math.round((wordsNumber(batch.durationWords, row) * 1e9) / this.#ticksPerSecond);
   }
+}
+
+/** Nothing tells when its doorbells are answered: of each queue the first one is the oldest for ever, or until it interrupts. */
+function isUnanswered({ plain, interrupts }: ChainedDevice): boolean {
+  return plain && !interrupts;
 }
 
 /** The one that was done last: what other threads did is sometimes written late. */

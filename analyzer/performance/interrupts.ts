@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Interrupts by vector, as far as the driver sees them: wake-ups, reads of the eventfd, and how many signals each read took. */
 import type { InterruptRoute } from '../../session/interrupts.js';
+import { NEVER } from './chains.js';
 import { Histogram } from './histogram.js';
 
 export interface VectorCounts {
@@ -15,6 +16,7 @@ export interface VectorCounts {
   pending: boolean;
   /** From one read to the next, ns. */
   readonly gaps: Histogram;
+  /** ns */
   lastRead: number;
   inKernel: boolean;
 }
@@ -38,7 +40,7 @@ export class Interrupts {
       unread: 0,
       pending: false,
       gaps: new Histogram(),
-      lastRead: -1,
+      lastRead: NEVER,
       inKernel: false,
     };
     this.vectors.set(key, vector);

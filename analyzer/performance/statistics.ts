@@ -139,7 +139,7 @@ export function report(collected: Collected, callSites?: CallSites): Statistics 
       gap: latencyOf(vector.gaps),
     })),
     queues: [...collection.chains.queues.values()].map((chain) => ({
-      ...about(chain.device),
+      ...about(chain.device.object),
       queue: chain.queue,
       doorbells: chain.doorbells,
       completions: chain.completions,

@@ -108,3 +108,45 @@ test('a call of another thread between wake-up and completion changes nothing', 
   assert.equal(queue?.doorbell_to_completion?.max_ns, 2000);
   trace.close();
 });
+
+const E1000E = { vendor: 0x8086, device: 0x10d3, classCode: 0x020000 };
+const TDT = 0x3818;
+const ICR = 0xc0;
+
+test('a device without completion doorbells may have rung long before its first interrupt', async () => {
+  const s = new RecordedSession();
+  const { device } = s.openNvme(E1000E);
+  for (let n = 0; n < 3; n++) s.store(device, 0, TDT, 4, n);
+  const eventfd = s.eventfd();
+  s.setIrqs(device, { index: 2, eventfds: [eventfd] });
+  for (let n = 0; n < 2; n++) s.wake(eventfd).load(device, 0, ICR, 4, 0).store(device, 0, TDT, 4, n);
+  const trace = await s.trace();
+  const [queue] = statistics(trace).queues;
+  assert.deepEqual(
+    [queue?.queue, queue?.doorbells, queue?.completions, queue?.woken, queue?.doorbell_to_wake?.timed],
+    ['tx 0', 5, 2, 2, 2],
+  );
+  // Two doorbells, the eventfd's making and SET_IRQS lie between the first one and the wake-up.
+  assert.deepEqual([queue?.doorbell_to_wake?.min_ns, queue?.doorbell_to_wake?.max_ns], [1000, 5000]);
+  trace.close();
+});
+
+test('only a completion doorbell answers where there is one, whatever interrupt another device has sent', async () => {
+  const s = new RecordedSession();
+  const { device: nic } = s.openNvme(E1000E);
+  const { device } = s.openNvme();
+  s.load(device, 0, 0, 8, 0x20_0000_0fffn);
+  const eventfds = [s.eventfd(), s.eventfd()] as const;
+  s.setIrqs(nic, { index: 2, eventfds: [eventfds[0]] }).setIrqs(device, {
+    index: 2,
+    eventfds: [eventfds[1]],
+  });
+  s.store(nic, 0, TDT, 4, 1);
+  s.thread(2).wake(eventfds[0]);
+  s.thread(1).store(device, 0, 0x1008, 4, 1).wake(eventfds[1]);
+  s.load(device, 0, 0x1c, 4, 1).store(device, 0, 0x100c, 4, 1);
+  const trace = await s.trace();
+  const queue = statistics(trace).queues.find(({ queue: name }) => name === 'queue 1');
+  assert.deepEqual([queue?.completions, queue?.woken, queue?.doorbell_to_completion?.max_ns], [1, 1, 3000]);
+  trace.close();
+});
