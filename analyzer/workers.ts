@@ -35,6 +35,17 @@ export async function onAllCores<T, R>(module: URL, tasks: readonly T[]): Promis
   return results;
 }
 
+/** One task beside what this thread does; a failure is told by `result` only. */
+export function inAnotherThread<T, R>(
+  module: URL,
+  task: T,
+): { readonly result: Promise<R>; readonly stop: () => void } {
+  const worker = new Worker(module);
+  const result = ask<T, R>(worker, task);
+  result.catch(() => undefined);
+  return { result, stop: () => void worker.terminate() };
+}
+
 function ask<T, R>(worker: Worker, task: T): Promise<R> {
   return new Promise<R>((resolve, reject) => {
     const stop = (): void => {

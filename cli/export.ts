@@ -78,7 +78,10 @@ export async function runTasks(tasks: readonly ExportTask[]): Promise<readonly E
     const trace = openTrace(only.source);
     const line = progressLine(`exporting ${trace.name}`, trace.eventCount);
     trace.close();
-    const result = await exportTrace(only, line.update);
+    const result = await exportTrace(only, {
+      events: line.update,
+      rules: () => line.say(`exporting ${trace.name}: applying the rules`),
+    });
     line.end();
     return [result];
   } catch (error) {

@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-/** A line on a terminal that says how far long work is; nothing elsewhere. */
-
 const INTERVAL_MS = 200;
 
-export function progressLine(what: string, total: number): { update(done: number): void; end(): void } {
-  if (process.stderr.isTTY !== true) return { update: () => undefined, end: () => undefined };
+/** A line on a terminal that says how far long work is; nothing elsewhere. */
+export interface ProgressLine {
+  update(done: number): void;
+  /** Instead of the figures. */
+  say(text: string): void;
+  end(): void;
+}
+
+export function progressLine(what: string, total: number): ProgressLine {
+  const nothing = (): void => undefined;
+  if (process.stderr.isTTY !== true) return { update: nothing, say: nothing, end: nothing };
   let last = 0;
   let shown = false;
   return {
@@ -15,6 +22,10 @@ export function progressLine(what: string, total: number): { update(done: number
       shown = true;
       const part = total > 0 ? ` ${Math.floor((100 * done) / total)} %` : '';
       process.stderr.write(`\r\x1b[K${what}: ${done.toLocaleString('en-US')} events${part}`);
+    },
+    say(text) {
+      shown = true;
+      process.stderr.write(`\r\x1b[K${text}`);
     },
     end() {
       if (shown) process.stderr.write('\r\x1b[K');

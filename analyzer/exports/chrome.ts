@@ -4,9 +4,9 @@
  * is smaller and exact. Its times are microseconds.
  */
 import { routeName } from '../../session/interrupts.js';
-import type { Finding } from '../check/finding.js';
+import { type PlacedFinding, placed } from './findings.js';
 import { type FlowRole, FlowTracker, type InterruptMark, type QueueMark } from './flows.js';
-import { byFirstEvent, type ExportFormat, type ExportRequest } from './format.js';
+import type { ExportFormat, ExportRequest } from './format.js';
 import { OutputFile } from './output.js';
 import { type GroupText, Walk } from './walk.js';
 
@@ -27,7 +27,6 @@ class ChromeExport {
   readonly #flows: FlowTracker;
   readonly #tracks = new Map<string, number>();
   readonly #threads = new Set<number>();
-  readonly #findings: ReadonlyMap<number, Finding>;
   #first = true;
 
   constructor(request: ExportRequest) {
@@ -38,10 +37,9 @@ class ChromeExport {
       queue: (mark) => this.#queue(mark),
       interrupt: (mark) => this.#interrupt(mark),
     });
-    this.#findings = byFirstEvent(request.findings);
   }
 
-  run(): void {
+  async run(): Promise<void> {
     this.#file.text('{"displayTimeUnit":"ns","traceEvents":[\n');
     this.#meta('process_name', DEVICES_PID, 0, 'devices');
     for (const { pid, exe } of this.#request.trace.definitions.processes.values())
@@ -59,12 +57,11 @@ class ChromeExport {
           `{${when},${rest},"event":${batch.firstEvent + row},"value":"0x${(batch.value[row] as bigint).toString(16)}"}}`,
         );
         if (flow !== undefined) this.#flows.event(flow, text, time + duration);
-        const finding = this.#findings.get(batch.firstEvent + row);
-        if (finding !== undefined) this.#finding(finding, time);
       },
     );
     for (const events of rows) this.#request.progress?.(events);
     this.#flows.end();
+    for (const finding of placed(this.#request.trace, await this.#request.findings())) this.#finding(finding);
     this.#file.text('\n]}\n');
     this.#file.close();
   }
@@ -131,7 +128,7 @@ class ChromeExport {
     );
   }
 
-  #finding({ rule, severity, message, object }: Finding, time: number): void {
+  #finding({ finding: { rule, severity, message, object }, time }: PlacedFinding): void {
     const tid = this.#track('findings');
     this.#put(
       `{"ph":"i","s":"g","ts":${us(time)},"name":${JSON.stringify(rule)},"cat":"finding","pid":${DEVICES_PID},"tid":${tid},"args":${JSON.stringify({ severity, object, message })}}`,
@@ -170,6 +167,6 @@ export const chrome: ExportFormat = {
   extension: 'json',
   findings: true,
   async write(request) {
-    new ChromeExport(request).run();
+    await new ChromeExport(request).run();
   },
 };

@@ -7,8 +7,8 @@ export interface ExportRequest {
   readonly trace: Trace;
   /** A file; it is overwritten. */
   readonly path: string;
-  /** Shown in the formats that have a place for them. */
-  readonly findings: readonly Finding[];
+  /** What the rules find: asked for once, when the events are written, by the formats that have a place for it. */
+  findings(): Promise<readonly Finding[]>;
   readonly callSites?: CallSites;
   /** Called now and then with the number of events that are done. */
   readonly progress?: (events: number) => void;
@@ -20,14 +20,4 @@ export interface ExportFormat {
   /** It shows findings: the rules are to be run. */
   readonly findings: boolean;
   write(request: ExportRequest): Promise<void>;
-}
-
-/** Findings where they are drawn: at the first event of their evidence. */
-export function byFirstEvent(findings: readonly Finding[]): ReadonlyMap<number, Finding> {
-  return new Map(
-    findings.flatMap((finding) => {
-      const [first] = finding.evidence;
-      return first === undefined ? [] : [[first.event, finding] as const];
-    }),
-  );
 }

@@ -2,9 +2,9 @@
 /** Perfetto's own format (ui.perfetto.dev opens it); the fields are those of perfetto.proto beside this file. */
 import { type InterruptRoute, routeName } from '../../session/interrupts.js';
 import type { EventBatch } from '../../traces/columns.js';
-import type { Finding } from '../check/finding.js';
+import { type PlacedFinding, placed } from './findings.js';
 import { type FlowRole, FlowTracker, type InterruptMark, type Queue, type QueueMark } from './flows.js';
-import { byFirstEvent, type ExportFormat, type ExportRequest } from './format.js';
+import type { ExportFormat, ExportRequest } from './format.js';
 import { OutputFile } from './output.js';
 import { PacketBuffer } from './packet-buffer.js';
 import { MessageWriter } from './protobuf-writer.js';
@@ -173,7 +173,6 @@ class PerfettoExport {
   readonly #out: PerfettoWriter;
   readonly #flows: FlowTracker;
   readonly #windows = new DmaWindows();
-  readonly #findings: ReadonlyMap<number, Finding>;
   readonly #range = { iova: 0n, size: 0n };
   /** Fields of marks, by register. */
   readonly #queues = new Map<Queue, Map<string, Uint8Array>>();
@@ -190,10 +189,9 @@ class PerfettoExport {
       queue: (mark) => this.#queue(mark),
       interrupt: (mark) => this.#interrupt(mark),
     });
-    this.#findings = byFirstEvent(request.findings);
   }
 
-  run(): void {
+  async run(): Promise<void> {
     const rows = this.#walk.run<Made>(
       (text) => this.#make(text),
       (made, batch, row) => this.#row(made, batch, row),
@@ -201,6 +199,7 @@ class PerfettoExport {
     for (const events of rows) this.#request.progress?.(events);
     this.#flows.end();
     for (const { object, lane } of this.#windows.open()) this.#out.end(this.#last, this.#lane(object, lane));
+    for (const finding of placed(this.#request.trace, await this.#request.findings())) this.#finding(finding);
     this.#out.close();
   }
 
@@ -260,7 +259,6 @@ class PerfettoExport {
     if (duration > 0) out.end(done, track);
     if (flow !== undefined) this.#flows.event(flow, text, done);
     if (dma && text.errno === '') this.#dma(text, batch, row, done);
-    if (this.#findings.size > 0) this.#finding(batch.firstEvent + row, time);
   }
 
   #thread({ threadId, pid, tid, thread }: GroupText): number {
@@ -351,11 +349,9 @@ class PerfettoExport {
     this.#out.counter(time, this.#mappings(object).counter, this.#windows.bytes(object));
   }
 
-  #finding(event: number, time: number): void {
-    const finding = this.#findings.get(event);
-    if (finding === undefined) return;
-    const track = this.#named('findings', finding.severity);
-    const { rule, message, object, count } = finding;
+  #finding({ finding, event, time }: PlacedFinding): void {
+    const { rule, severity, message, object, count } = finding;
+    const track = this.#named('findings', severity);
     this.#out.event(
       time,
       Type.INSTANT,
@@ -368,6 +364,6 @@ export const perfetto: ExportFormat = {
   extension: 'perfetto-trace',
   findings: true,
   async write(request) {
-    new PerfettoExport(request).run();
+    await new PerfettoExport(request).run();
   },
 };

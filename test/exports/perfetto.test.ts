@@ -8,6 +8,7 @@ import { after, test } from 'node:test';
 import protobuf from 'protobufjs';
 import { packageRoot } from '../../abi/package-root.js';
 import { exportTrace } from '../../analyzer/exports/export-trace.js';
+import { findingsOf } from '../../analyzer/exports/findings.js';
 import { openTrace } from '../../traces/reader.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'vfiotape-exports-'));
@@ -70,6 +71,7 @@ for (const name of CORPUS) {
     const flows = new Map<string, bigint>();
     const ends = new Map<string, bigint>();
     let ofThreads = 0;
+    let found = 0;
     for (const {
       timestamp,
       trackDescriptor,
@@ -130,6 +132,7 @@ for (const name of CORPUS) {
         }
         const { parent, name: title } = tracks.get(trackUuid) ?? {};
         if (parent === undefined && title === '') ofThreads++;
+        if (parent !== undefined && tracks.get(parent)?.name === 'findings') found++;
       }
     }
     for (const [track, open] of depth) assert.equal(open, 0, `the slices of track ${track} are closed`);
@@ -140,6 +143,11 @@ for (const name of CORPUS) {
       ({ thread }) => !trace.definitions.threads.has(thread),
     ).length;
     assert.equal(ofThreads, trace.eventCount - unthreaded);
+    assert.equal(
+      found,
+      findingsOf(source).length,
+      'each finding is shown, though several have the same event',
+    );
     if (name === 'qemu/io') {
       assert.equal(flows.size, 7, 'as many as completions that an interrupt led to');
       const names = new Set([...tracks.values()].map(({ name: title }) => title));
@@ -175,6 +183,7 @@ for (const name of CORPUS) {
     const starts = traceEvents.filter(({ ph }) => ph === 's').map(({ id }) => id);
     const ends = traceEvents.filter(({ ph }) => ph === 'f').map(({ id }) => id);
     assert.deepEqual([...starts].sort(), [...ends].sort());
+    assert.equal(traceEvents.filter(({ cat }) => cat === 'finding').length, findingsOf(source).length);
     const time = own.find(({ args }) => args?.event === 40);
     assert.equal(Math.round((time?.ts ?? 0) * 1000), Math.round(trace.event(40)?.time ?? -1));
     trace.close();
