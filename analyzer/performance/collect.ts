@@ -1,39 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Counts and measures all that `stats` and the charts tell, batch by batch, in constant memory. */
 
-import { IOAS_MAP, IOAS_UNMAP } from '../../abi/iommufd/ioas.js';
-import { LYON_DMA_MAP } from '../../abi/lyon2010/ioctls.js';
-import { DMA_MAP, DMA_UNMAP } from '../../abi/vfio/type1.js';
 import { type EventName, isAccess } from '../../session/groups/event-name.js';
-import { GroupFollower, PayloadCursor } from '../../session/groups/follow.js';
+import { GroupFollower } from '../../session/groups/follow.js';
 import type { InterruptRoute } from '../../session/interrupts.js';
 import { RESETS } from '../../session/phases/marks.js';
 import type { ColumnName, EventBatch } from '../../traces/columns.js';
 import type { EventGroups } from '../../traces/event-groups.js';
 import { wordsNumber } from '../../traces/event-of-row.js';
-import { EventKind, PayloadRole } from '../../traces/model.js';
+import { EventKind } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
 import { CellTable } from './cells.js';
 import { type ChainedDevice, Chains, type QueueChain, type WokenThread } from './chains.js';
 import type { Histogram } from './histogram.js';
 import { countRead, countWake, Interrupts, type VectorCounts } from './interrupts.js';
+import { type MappingCost, MappingCosts } from './mapping-costs.js';
 import { queueRegister } from './queues.js';
-
-interface FieldPlace {
-  readonly at: number;
-  readonly role: number;
-}
-
-/** Where the length of a mapping is in an ioctl's argument. */
-const MAPPING_LENGTHS: Readonly<Record<string, FieldPlace>> = {
-  VFIO_IOMMU_MAP_DMA: { at: DMA_MAP.fields.size.offset, role: PayloadRole.IN },
-  VFIO_IOMMU_UNMAP_DMA: { at: DMA_UNMAP.fields.size.offset, role: PayloadRole.OUT },
-  IOMMU_IOAS_MAP: { at: IOAS_MAP.fields.length.offset, role: PayloadRole.IN },
-  IOMMU_IOAS_UNMAP: { at: IOAS_UNMAP.fields.length.offset, role: PayloadRole.OUT },
-  VFIO_DMA_MAP_IOVA: { at: LYON_DMA_MAP.fields.size.offset, role: PayloadRole.IN },
-  VFIO_DMA_MAP_ANYWHERE: { at: LYON_DMA_MAP.fields.size.offset, role: PayloadRole.IN },
-  VFIO_DMA_UNMAP: { at: LYON_DMA_MAP.fields.size.offset, role: PayloadRole.IN },
-};
 
 /** They give an interrupt to KVM: in this order, or the other. */
 const TO_KERNEL: ReadonlySet<string> = new Set(['KVM_IRQFD', 'VFIO_DEVICE_SET_IRQS']);
@@ -53,17 +35,6 @@ const Act = {
   APPLY: 0x10,
 } as const;
 
-export interface MappingCost {
-  readonly object: number;
-  readonly operation: string;
-  readonly length: FieldPlace;
-  calls: number;
-  failed: number;
-  bytes: number;
-  /** ns, of those that succeeded. */
-  total: number;
-}
-
 export interface ResetTime {
   readonly object: number;
   readonly operation: string;
@@ -78,8 +49,9 @@ export interface ResetTime {
 export const COLLECTED: readonly ColumnName[] = ['time', 'duration', 'value'];
 
 const WORD = 0x1_0000_0000;
-/** Rows that are counted ahead of what may change what they are. */
+/** Rows that are counted ahead of what may change what they are; after such a change, few at first. */
 const BLOCK = 4096;
+const FIRST_BLOCK = 64;
 /** So many resets are listed; all are counted with the operations. */
 const RESETS_MAX = 1000;
 /** Gaps between accesses are looked for in so many events of each chunk. */
@@ -87,6 +59,8 @@ const GAP_EVENTS = 1024;
 
 /** What is kept of a group. */
 interface GroupState {
+  /** Collection.#stamp when it was made. */
+  readonly stamp: number;
   readonly cell: number;
   act: number;
   readonly name: EventName;
@@ -117,7 +91,7 @@ export class Collection<P extends string> {
   readonly table = new CellTable<P>();
   readonly chains = new Chains();
   readonly interrupts = new Interrupts();
-  readonly mappings = new Map<string, MappingCost>();
+  readonly mappings = new MappingCosts();
   readonly resets: ResetTime[] = [];
   events = 0;
   /** ns since the start of the recording: when the first event was entered, when the last one was done. */
@@ -125,16 +99,19 @@ export class Collection<P extends string> {
   lastTime = 0;
   /** The smallest time between two patched accesses of one thread, ns: what recording one takes, at the most. */
   smallestGap = Number.POSITIVE_INFINITY;
-  readonly #payloads = new PayloadCursor();
   readonly #cursor: Cursor<P>;
   readonly #ticksPerSecond: number;
-  /** By the number of a group. */
-  #known: (GroupState | undefined)[] = [];
+  /** By the number of a group; of another stamp than the present one they are good no more. */
+  readonly #known: (GroupState | undefined)[] = [];
+  #stamp = 0;
   /** Of the present batch, by group: the same; whether there is more to do than to count; rows not in `counts` yet. */
   readonly #states: (GroupState | undefined)[] = [];
   #busy = new Uint8Array(0);
   #tallies = new Int32Array(0);
+  /** The first row that is in `#tallies`. */
+  #unsettled = 0;
   readonly #todo = new Int32Array(BLOCK);
+  #block = FIRST_BLOCK;
   #epoch = -1;
   #chainsEpoch = 0;
 
@@ -166,7 +143,7 @@ export class Collection<P extends string> {
     for (let group = 0; group < count; group++) {
       const state = this.#known[numbers[group] as number];
       this.#states[group] = state;
-      this.#busy[group] = state === undefined || state.act !== 0 ? 1 : 0;
+      this.#busy[group] = state?.stamp === this.#stamp && state.act === 0 ? 0 : 1;
     }
   }
 
@@ -174,31 +151,33 @@ export class Collection<P extends string> {
   #stale(): void {
     this.#epoch = this.follower.epoch;
     this.#chainsEpoch = this.chains.epoch;
-    this.#known = [];
-    this.#states.fill(undefined);
+    this.#stamp++;
     this.#busy.fill(1);
   }
 
   #count(batch: EventBatch, groups: EventGroups): void {
     const cursor = this.#cursor;
     const { firstEvent, end } = batch;
+    this.#unsettled = batch.begin;
     for (let row = batch.begin; row < end; ) {
       if (firstEvent + row >= cursor.next) {
         // Series are of a phase.
         cursor.advance(firstEvent + row);
-        this.#settle(groups);
+        this.#settle(groups, row);
         this.#stale();
       }
-      row = this.#block(batch, groups, row, Math.min(end, row + BLOCK, cursor.next - firstEvent));
+      const to = Math.min(end, row + this.#block, cursor.next - firstEvent);
+      row = this.#rows(batch, groups, row, to);
+      this.#block = row < to ? FIRST_BLOCK : Math.min(BLOCK, 2 * this.#block);
     }
-    this.#settle(groups);
+    this.#settle(groups, end);
   }
 
   /**
    * Most rows are only counted: they are counted ahead, and those of which there is more to say are gone through afterwards.
-   * Returns `to`, or after which row all was to be resolved anew.
+   * Returns `to`, or the row from which on all is to be resolved anew.
    */
-  #block(batch: EventBatch, groups: EventGroups, from: number, to: number): number {
+  #rows(batch: EventBatch, groups: EventGroups, from: number, to: number): number {
     const { of, numbers } = groups;
     const states = this.#states;
     const todo = this.#todo;
@@ -207,7 +186,7 @@ export class Collection<P extends string> {
       const row = todo[n] as number;
       const group = of[row] as number;
       let state = states[group];
-      if (state === undefined) {
+      if (state?.stamp !== this.#stamp) {
         state = this.#resolve(batch, group);
         if (this.#chainsEpoch !== this.chains.epoch) return this.#cut(groups, row, to);
         states[group] = state;
@@ -237,32 +216,37 @@ export class Collection<P extends string> {
     return count;
   }
 
-  /** Takes back what was counted ahead of this row. */
+  /** Takes back what was counted from this row on. */
   #cut(groups: EventGroups, row: number, to: number): number {
     const { of } = groups;
     for (let ahead = row; ahead < to; ahead++) {
       const group = of[ahead] as number;
       this.#tallies[group] = (this.#tallies[group] as number) - 1;
     }
-    this.#settle(groups);
+    this.#settle(groups, row);
     this.#stale();
     return row;
   }
 
-  /** Adds what was counted by group to what it is counted for. */
-  #settle({ count }: EventGroups): void {
+  /** Adds what was counted by group, up to this row, to what it is counted for. */
+  #settle({ of, count }: EventGroups, end: number): void {
+    const begin = this.#unsettled;
+    this.#unsettled = end;
+    // There may be as many groups as rows, and a change with each of them.
+    if (end - begin < count) for (let row = begin; row < end; row++) this.#settleGroup(of[row] as number);
+    else for (let group = 0; group < count; group++) this.#settleGroup(group);
+  }
+
+  #settleGroup(group: number): void {
+    const tally = this.#tallies[group] as number;
+    if (tally === 0) return;
+    this.#tallies[group] = 0;
+    const { cell, chain, submits } = this.#states[group] as GroupState;
     const { counts } = this.table;
-    const tallies = this.#tallies;
-    for (let group = 0; group < count; group++) {
-      const tally = tallies[group] as number;
-      if (tally === 0) continue;
-      tallies[group] = 0;
-      const { cell, chain, submits } = this.#states[group] as GroupState;
-      counts[cell] = (counts[cell] as number) + tally;
-      if (chain === undefined) continue;
-      if (submits) chain.doorbells += tally;
-      else chain.completions += tally;
-    }
+    counts[cell] = (counts[cell] as number) + tally;
+    if (chain === undefined) return;
+    if (submits) chain.doorbells += tally;
+    else chain.completions += tally;
   }
 
   #resolve(batch: EventBatch, group: number): GroupState {
@@ -274,6 +258,7 @@ export class Collection<P extends string> {
     const site = batch.site[row] as number;
     const phase = this.#cursor.of(name.route?.device ?? name.object);
     const state: GroupState = {
+      stamp: this.#stamp,
       cell: this.table.find(name, phase, thread, site, failed),
       act: follower.applies(group) ? Act.APPLY : 0,
       name,
@@ -290,7 +275,7 @@ export class Collection<P extends string> {
     else if (name.route !== undefined && !failed && name.route.role === 'trigger')
       this.#resolveInterrupt(state, name.route);
     else if (name.kind === EventKind.IOCTL) {
-      state.mapping = this.#mapping(name);
+      state.mapping = this.mappings.of(name);
       if (state.mapping !== undefined) state.act |= Act.MAPPING;
       else if (RESETS.has(name.operation)) state.act |= Act.RESET;
     }
@@ -334,6 +319,10 @@ export class Collection<P extends string> {
   #act(state: GroupState, batch: EventBatch, group: number, row: number): void {
     const { act, device, thread } = state;
     const { chains } = this;
+    if (act === Act.APPLY) {
+      this.#apply(state, group, row);
+      return;
+    }
     const time = this.#time(batch, row);
     if ((act & Act.TOUCH) !== 0 && chains.awaiting > 0) chains.touch(device, thread, time);
     switch (act & Act.ONE) {
@@ -352,7 +341,7 @@ export class Collection<P extends string> {
         chains.read(thread, device, time);
         break;
       case Act.MAPPING:
-        this.#mapped(state.mapping as MappingCost, state.failed, batch, row);
+        this.mappings.add(state.mapping as MappingCost, state.failed, this.#duration(batch, row), batch, row);
         break;
       case Act.RESET:
         this.#reset(state, this.#duration(batch, row), time);
@@ -389,28 +378,6 @@ export class Collection<P extends string> {
       const vector = this.interrupts.of(route);
       if (vector !== undefined) vector.inKernel = true;
     }
-  }
-
-  #mapping({ object, operation }: EventName): MappingCost | undefined {
-    const length = MAPPING_LENGTHS[operation];
-    if (length === undefined) return undefined;
-    const key = `${object} ${operation}`;
-    let cost = this.mappings.get(key);
-    if (cost === undefined) {
-      cost = { object, operation, length, calls: 0, failed: 0, bytes: 0, total: 0 };
-      this.mappings.set(key, cost);
-    }
-    return cost;
-  }
-
-  #mapped(cost: MappingCost, failed: boolean, batch: EventBatch, row: number): void {
-    cost.calls++;
-    if (failed) {
-      cost.failed++;
-      return;
-    }
-    cost.bytes += this.#payloads.number(batch, row, cost.length.at, cost.length.role) ?? 0;
-    cost.total += this.#duration(batch, row);
   }
 
   #gaps(batch: EventBatch, { of }: EventGroups): void {

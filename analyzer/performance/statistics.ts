@@ -116,7 +116,7 @@ export function report(collected: Collected, callSites?: CallSites): Statistics 
       duration_ns: Math.round(duration),
       ok,
     })),
-    mappings: [...collection.mappings.values()].map(({ object, operation, calls, failed, bytes, total }) => ({
+    mappings: [...collection.mappings.all].map(({ object, operation, calls, failed, bytes, total }) => ({
       object: names.name(object),
       operation,
       calls,
