@@ -1,39 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Counts and measures all that `stats` and the charts tell, batch by batch, in constant memory. */
 
-import { type EventName, isAccess } from '../../session/groups/event-name.js';
+import { isAccess } from '../../session/groups/event-name.js';
 import { GroupFollower } from '../../session/groups/follow.js';
-import type { InterruptRoute } from '../../session/interrupts.js';
-import { RESETS } from '../../session/phases/marks.js';
 import type { ColumnName, EventBatch } from '../../traces/columns.js';
 import type { EventGroups } from '../../traces/event-groups.js';
 import { wordsNumber } from '../../traces/event-of-row.js';
-import { EventKind } from '../../traces/model.js';
 import type { Trace } from '../../traces/reader.js';
 import { CellTable } from './cells.js';
-import { type ChainedDevice, Chains, type QueueChain, type WokenThread } from './chains.js';
-import type { Histogram } from './histogram.js';
+import { Chains, type QueueChain } from './chains.js';
+import { Act, type Cursor, type GroupState, GroupStates, isUnanswered } from './group-state.js';
 import { countRead, countWake, Interrupts, type VectorCounts } from './interrupts.js';
 import { type MappingCost, MappingCosts } from './mapping-costs.js';
-import { queueRegister } from './queues.js';
 
 /** They give an interrupt to KVM: in this order, or the other. */
 const TO_KERNEL: ReadonlySet<string> = new Set(['KVM_IRQFD', 'VFIO_DEVICE_SET_IRQS']);
-
-/** What is done for the rows of a group beside counting them: one of the first, and others. */
-const Act = {
-  SUBMIT: 1,
-  COMPLETE: 2,
-  WAKE: 3,
-  EVENTFD_READ: 4,
-  MAPPING: 5,
-  RESET: 6,
-  ONE: 0x07,
-  /** It accesses a device that interrupts, and has no other answer to them. */
-  TOUCH: 0x08,
-  /** The state wants to see it. */
-  APPLY: 0x10,
-} as const;
 
 export interface ResetTime {
   readonly object: number;
@@ -57,34 +38,6 @@ const RESETS_MAX = 1000;
 /** Gaps between accesses are looked for in so many events of each chunk. */
 const GAP_EVENTS = 1024;
 
-/** What is kept of a group. */
-interface GroupState {
-  /** Collection.#stamp when it was made. */
-  readonly stamp: number;
-  readonly cell: number;
-  act: number;
-  readonly name: EventName;
-  readonly failed: boolean;
-  /** That it speaks to, or is interrupted by. */
-  device: ChainedDevice;
-  readonly thread: WokenThread;
-  /** Of the queue whose doorbell it rings. */
-  chain: QueueChain | undefined;
-  /** It says that there is work, not that some is done. */
-  submits: boolean;
-  vector: VectorCounts | undefined;
-  mapping: MappingCost | undefined;
-  latency: Histogram | undefined;
-}
-
-/** Which phase an event belongs to, or what stands for it; asked in the order of events. */
-export interface Cursor<P extends string> {
-  /** From this event on another one may be told. */
-  readonly next: number;
-  advance(event: number): boolean;
-  of(device: number): P;
-}
-
 export class Collection<P extends string> {
   readonly follower: GroupFollower;
   readonly trace: Trace;
@@ -100,6 +53,7 @@ export class Collection<P extends string> {
   /** The smallest time between two patched accesses of one thread, ns: what recording one takes, at the most. */
   smallestGap = Number.POSITIVE_INFINITY;
   readonly #cursor: Cursor<P>;
+  readonly #resolver: GroupStates<P>;
   readonly #ticksPerSecond: number;
   /** By the number of a group; of another stamp than the present one they are good no more. */
   readonly #known: (GroupState | undefined)[] = [];
@@ -119,6 +73,14 @@ export class Collection<P extends string> {
     this.trace = trace;
     this.#cursor = cursor;
     this.follower = new GroupFollower(trace);
+    this.#resolver = new GroupStates(
+      this.follower,
+      cursor,
+      this.table,
+      this.chains,
+      this.interrupts,
+      this.mappings,
+    );
     this.#ticksPerSecond = trace.ticksPerSecond;
   }
 
@@ -187,7 +149,7 @@ export class Collection<P extends string> {
       const group = of[row] as number;
       let state = states[group];
       if (state?.stamp !== this.#stamp) {
-        state = this.#resolve(batch, group);
+        state = this.#resolver.resolve(batch, group, this.#stamp);
         if (this.#chainsEpoch !== this.chains.epoch) return this.#cut(groups, row, to);
         states[group] = state;
         this.#known[numbers[group] as number] = state;
@@ -247,64 +209,6 @@ export class Collection<P extends string> {
     if (chain === undefined) return;
     if (submits) chain.doorbells += tally;
     else chain.completions += tally;
-  }
-
-  #resolve(batch: EventBatch, group: number): GroupState {
-    const { follower, chains } = this;
-    const name = follower.name(group);
-    const row = (batch.groups?.rows[group] ?? 0) as number;
-    const failed = batch.errno[row] !== 0;
-    const thread = batch.thread[row] as number;
-    const site = batch.site[row] as number;
-    const phase = this.#cursor.of(name.route?.device ?? name.object);
-    const state: GroupState = {
-      stamp: this.#stamp,
-      cell: this.table.find(name, phase, thread, site, failed),
-      act: follower.applies(group) ? Act.APPLY : 0,
-      name,
-      failed,
-      device: chains.device(name.object),
-      thread: chains.thread(thread),
-      chain: undefined,
-      submits: false,
-      vector: undefined,
-      mapping: undefined,
-      latency: undefined,
-    };
-    if (isAccess(name.kind)) this.#resolveAccess(state);
-    else if (name.route !== undefined && !failed && name.route.role === 'trigger')
-      this.#resolveInterrupt(state, name.route);
-    else if (name.kind === EventKind.IOCTL) {
-      state.mapping = this.mappings.of(name);
-      if (state.mapping !== undefined) state.act |= Act.MAPPING;
-      else if (RESETS.has(name.operation)) state.act |= Act.RESET;
-    }
-    return state;
-  }
-
-  #resolveAccess(state: GroupState): void {
-    const { name, device } = state;
-    const queue = name.kind === EventKind.LOAD ? undefined : queueRegister(name.register);
-    if (queue !== undefined) {
-      state.chain = this.chains.queue(name.object, queue);
-      state.submits = queue.role === 'submit';
-    }
-    if (device.plain && device.interrupts) state.act |= Act.TOUCH;
-    const { chain } = state;
-    if (chain === undefined) return;
-    if (!state.submits) {
-      // A ring that gives buffers back answers nothing.
-      if (!device.plain) state.act |= Act.COMPLETE;
-    } else if (chain.oldest < 0 || !isUnanswered(device)) state.act |= Act.SUBMIT;
-  }
-
-  #resolveInterrupt(state: GroupState, route: InterruptRoute): void {
-    const { kind, operation } = state.name;
-    state.vector = this.interrupts.of(route);
-    state.device = this.chains.interrupted(route.device);
-    if (state.vector === undefined) return;
-    if (kind === EventKind.WAKE) state.act |= Act.WAKE;
-    else if (operation !== 'eventfd write') state.act |= Act.EVENTFD_READ;
   }
 
   #took(state: GroupState, batch: EventBatch, row: number): void {
@@ -410,11 +314,6 @@ export class Collection<P extends string> {
   #duration(batch: EventBatch, row: number): number {
     return Math.round((wordsNumber(batch.durationWords, row) * 1e9) / this.#ticksPerSecond);
   }
-}
-
-/** Nothing tells when its doorbells are answered: of each queue the first one is the oldest for ever, or until it interrupts. */
-function isUnanswered({ plain, interrupts }: ChainedDevice): boolean {
-  return plain && !interrupts;
 }
 
 /** The one that was done last: what other threads did is sometimes written late. */

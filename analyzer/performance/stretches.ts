@@ -6,7 +6,7 @@
 import type { Phase, PhaseSpan } from '../../session/phases/phase.js';
 import { PhaseCursor } from '../../session/phases/phase.js';
 import { CellTable } from './cells.js';
-import type { Cursor } from './collect.js';
+import type { Cursor } from './group-state.js';
 
 /** A stretch, and a device in it. */
 export type Place = `${number} ${number}`;
