@@ -35,8 +35,11 @@ const BLOCK = 4096;
 const FIRST_BLOCK = 64;
 /** So many resets are listed; all are counted with the operations. */
 const RESETS_MAX = 1000;
-/** Gaps between accesses are looked for in so many events of each chunk. */
+/** Gaps between accesses are looked for in the first so many events, and from then on in the first GAP_EVENTS of each so many. */
+const GAPS_WITHIN = 65_536;
 const GAP_EVENTS = 1024;
+/** abi/mmio-sites.ts */
+const PATCHED = 1;
 
 export class Collection<P extends string> {
   readonly follower: GroupFollower;
@@ -66,6 +69,8 @@ export class Collection<P extends string> {
   #unsettled = 0;
   readonly #todo = new Int32Array(BLOCK);
   #block = FIRST_BLOCK;
+  /** By thread: when its latest access was done, if that was a patched one and it has done nothing since. */
+  readonly #patched = new Map<number, number>();
   #epoch = -1;
   #chainsEpoch = 0;
 
@@ -91,9 +96,9 @@ export class Collection<P extends string> {
     if (this.events === 0)
       this.firstTime = this.#time(batch, batch.begin) - this.#duration(batch, batch.begin);
     this.#count(batch, groups);
+    this.#gaps(batch, groups);
     this.events += batch.end - batch.begin;
     this.lastTime = Math.max(this.lastTime, this.#time(batch, lastRow(batch)));
-    this.#gaps(batch, groups);
   }
 
   #begin({ count, numbers }: EventGroups): void {
@@ -285,18 +290,29 @@ export class Collection<P extends string> {
   }
 
   #gaps(batch: EventBatch, { of }: EventGroups): void {
-    const last = new Map<number, number>();
-    const end = Math.min(batch.end, batch.begin + GAP_EVENTS);
-    for (let row = batch.begin; row < end; row++) {
+    const last = this.#patched;
+    const { begin, end } = batch;
+    for (let row = begin; row < end; row++) {
+      const event = this.events + row - begin;
+      if (event >= GAPS_WITHIN) {
+        const place = event % GAPS_WITHIN;
+        if (place === 0) last.clear();
+        if (place >= GAP_EVENTS) {
+          row += GAPS_WITHIN - place - 1;
+          continue;
+        }
+      }
       const group = of[row] as number;
       const { kind, tier } = this.follower.name(group);
       const thread = threadOf(batch, group);
+      if (!isAccess(kind) || tier !== PATCHED) {
+        last.delete(thread);
+        continue;
+      }
       const time = this.#time(batch, row);
-      const patched = isAccess(kind) && tier === 1;
       const before = last.get(thread);
-      if (patched && before !== undefined) this.smallestGap = Math.min(this.smallestGap, time - before);
-      if (patched) last.set(thread, time);
-      else last.delete(thread);
+      if (before !== undefined) this.smallestGap = Math.min(this.smallestGap, time - before);
+      last.set(thread, time);
     }
   }
 

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * What the verbs tell of a recording does not depend on how it is cut into chunks. The reader fills the same batch with each
+ * chunk: who keeps a place in one, or does something once for a chunk, is found out here.
+ */
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { packageRoot } from '../../abi/package-root.js';
+import { openTrace } from '../../traces/reader.js';
+import { afterCalls, type ChunkEnd, every, recut, writtenLate } from './recut.js';
+import { difference, page, TELLERS, type Teller } from './told.js';
+
+const CORPUS = join(packageRoot(), 'traces/corpus');
+const directory = mkdtempSync(join(tmpdir(), 'vfiotape-chunks-'));
+after(() => rmSync(directory, { recursive: true }));
+
+/** Thousands of chunks take long: so many events are cut so finely at most. */
+const CUTS: Readonly<Record<string, { readonly ends: ChunkEnd; readonly most: number }>> = {
+  'of one event': { ends: every(1), most: 400 },
+  'of 53 events': { ends: every(53), most: Number.POSITIVE_INFINITY },
+  'that end with a call': { ends: afterCalls, most: 1000 },
+};
+/** Drawing a page takes long: one of each kind of driver. */
+const PAGES: ReadonlySet<string> = new Set([
+  'dpdk/e1000e.vtape',
+  'lyon2010/nvme.vtape',
+  'qemu/nested-kvm.vtape',
+]);
+/** So much later a thread's events are written. */
+const LATE = 40;
+const LATE_MOST = 1000;
+
+/** Where two long texts begin to differ. */
+function assertSame(actual: string, expected: string): void {
+  if (actual === expected) return;
+  const [now, before] = [actual.split('\n'), expected.split('\n')];
+  const at = now.findIndex((line, n) => line !== before[n]);
+  const part = (lines: readonly string[]) =>
+    lines.slice(Math.max(0, at - 3), at + 4).map((line) => line.slice(0, 300));
+  assert.deepEqual(part(now), part(before), `from line ${at} on`);
+  assert.equal(now.length, before.length);
+}
+
+/** `whole` is there when the tests run. */
+function testCuts(name: string, whole: string, events: number): void {
+  const told = new Map<Teller, Promise<string>>();
+  const toldOfWhole = (tell: Teller): Promise<string> => {
+    const text = told.get(tell) ?? tell(whole);
+    told.set(tell, text);
+    return text;
+  };
+  for (const [how, { ends, most }] of Object.entries(CUTS)) {
+    if (events > most) continue;
+    describe(`${name} in chunks ${how}`, () => {
+      const path = join(directory, name, how, 'cut.vtape');
+      test('is cut', async () => {
+        mkdirSync(join(path, '..'), { recursive: true });
+        // Of so small a chunk nothing gets smaller; and what is not compressed lies in the reader's own buffer.
+        await recut(whole, path, ends, how === 'of one event' ? 'none' : 'deflate');
+      });
+      const tellers = how === 'of 53 events' && PAGES.has(name) ? { ...TELLERS, report: page } : TELLERS;
+      for (const [what, tell] of Object.entries(tellers))
+        test(what, async () => {
+          const [cut, uncut] = [await tell(path), await toldOfWhole(tell)];
+          assertSame(cut.replaceAll(path, ''), uncut.replaceAll(whole, ''));
+        });
+      test('diff', async () => {
+        const none = await difference(whole, whole);
+        assertSame(await difference(whole, path), none);
+        assertSame(await difference(path, path), none);
+      });
+    });
+  }
+}
+
+/** How many events each thread has: those with most of them last. */
+function threadsOf(path: string): readonly (readonly [thread: number, events: number])[] {
+  const trace = openTrace(path);
+  const counts = new Map<number, number>();
+  for (const { thread } of trace.events({ payloads: false }))
+    counts.set(thread, (counts.get(thread) ?? 0) + 1);
+  trace.close();
+  return [...counts].sort(([, a], [, b]) => a - b);
+}
+
+for (const name of readdirSync(CORPUS, { recursive: true, encoding: 'utf8' }).sort()) {
+  if (!name.endsWith('.vtape')) continue;
+  const path = join(CORPUS, name);
+  const threads = threadsOf(path);
+  const events = threads.reduce((sum, [, count]) => sum + count, 0);
+  testCuts(name, path, events);
+  const [first] = threads;
+  if (first === undefined || threads.length === 1 || events > LATE_MOST) continue;
+  // Chunks then overlap in time.
+  const late = join(directory, 'late', name);
+  test(`${name} is written late`, async () => {
+    mkdirSync(join(late, '..'), { recursive: true });
+    await writtenLate(path, late, first[0], LATE);
+  });
+  testCuts(`${name}, written late,`, late, events);
+}
