@@ -68,8 +68,15 @@ test('mapped memory: the peak, and what is left', async () => {
   assert.deepEqual(rows(all, 'dma-memory'), ['container0 | 1.00 MiB | 2 | 2 times | 1 time | 4 KiB']);
   const memory = renderSvg(all.get('dma-memory') as Chart, WIDTHS.wide, 'page');
   const read = [...memory.matchAll(/<title>container0: ([^<]*)<\/title>/g)].map(([, text]) => text as string);
-  // The most in each part of the time: the last unmap is in the same part as the peak.
-  assert.deepEqual(read, ['0 bytes', '4 KiB', '1.00 MiB']);
+  // The least and the most in each part of the time.
+  assert.deepEqual(read, [
+    '0 bytes',
+    '0 bytes to 4 KiB',
+    '0 bytes to 1.00 MiB',
+    '4 KiB to 1.00 MiB',
+    '1.00 MiB',
+    '4 KiB to 1.00 MiB',
+  ]);
   assert.deepEqual(
     rows(all, 'dma-iova').map((row) => row.split(' | ').slice(0, 5).join(' | ')),
     ['0x100000 | 0x1fffff | 1 MiB | read | 1 time', '0x1000 | 0x1fff | 4 KiB | read and write | 1 time'],
@@ -103,29 +110,32 @@ test('a driver that maps and unmaps all the time is drawn with few marks', async
   }
 });
 
-test('bins keep the greatest value of a time, and what it was at last', () => {
+test('bins keep the least and the greatest value of a time, and what it was at last', () => {
   const bins = new TimeBins(4, 10);
+  const steps = () => bins.steps().map(({ time, least, most }) => [time, least, most]);
   bins.set(5, 1);
   bins.set(12, 9);
   bins.set(13, 2);
-  assert.deepEqual(bins.steps(), [
-    [0, 1],
-    [10, 9],
-    [20, 2],
+  assert.deepEqual(steps(), [
+    [0, 0, 1],
+    [10, 1, 9],
+    [20, 2, 2],
   ]);
   // Bins of 20 now.
   bins.set(65, 3);
-  assert.deepEqual(bins.steps(), [
-    [0, 9],
-    [20, 2],
-    [60, 3],
+  assert.deepEqual(steps(), [
+    [0, 0, 9],
+    [20, 2, 2],
+    [60, 2, 3],
+    [80, 3, 3],
   ]);
   // What was before belongs to the latest bin.
   bins.set(1, 7);
-  assert.deepEqual(bins.steps(), [
-    [0, 9],
-    [20, 2],
-    [60, 7],
+  assert.deepEqual(steps(), [
+    [0, 0, 9],
+    [20, 2, 2],
+    [60, 2, 7],
+    [80, 7, 7],
   ]);
 });
 
@@ -140,15 +150,46 @@ test('areas that are too many are put together with their neighbours, and are st
   });
   for (let i = 0; i < 5000; i++) areas.map(mapping(i), i);
   for (let i = 0; i < 5000; i++) areas.unmap(mapping(i), 10_000);
-  const few = areas.areas(100);
+  const few = areas.areas(100, 10_000);
   assert.equal(few.length, 100);
   assert.equal(
     few.reduce((sum, { maps }) => sum + maps, 0),
     5000,
   );
   assert.ok(few.every(({ open, lives }) => open === 0 && lives.every(({ to }) => to === 10_000)));
+  // 0x1000 bytes of each, from when it was mapped.
+  assert.equal(
+    few.flatMap(({ lives }) => lives).reduce((sum, { held }) => sum + held, 0),
+    0x1000 * (10_000 * 5000 - (5000 * 4999) / 2),
+  );
   assert.equal(few[0]?.start, 0n);
   assert.equal(few.at(-1)?.end, 4999n * 0x2000n + 0x1000n);
+});
+
+test('areas that come one after the other grow alike, and know that little of them was mapped at a time', () => {
+  const areas = new DmaAreas();
+  for (let i = 0; i < 50_000; i++) {
+    const mapping = {
+      start: BigInt(i) * 0x1000n,
+      length: 0x1000n,
+      address: 0n,
+      readable: true,
+      writable: true,
+    };
+    areas.map(mapping, 10 * i);
+    areas.unmap(mapping, 10 * i + 5);
+  }
+  const list = areas.areas(200, 500_000);
+  const sizes = list.map(({ start, end }) => Number((end - start) / 0x1000n));
+  assert.equal(
+    sizes.reduce((sum, size) => sum + size, 0),
+    50_000,
+  );
+  assert.ok(Math.max(...sizes) <= 4 * Math.min(...sizes), `${Math.min(...sizes)} to ${Math.max(...sizes)}`);
+  for (const { start, end, lives } of list) {
+    const held = lives.reduce((sum, life) => sum + life.held, 0);
+    assert.equal(held, Number(end - start) * 5);
+  }
 });
 
 const CORPUS = join(packageRoot(), 'traces/corpus');

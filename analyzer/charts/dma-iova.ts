@@ -5,7 +5,7 @@ import { hex } from '../../abi/text.js';
 import { greatest } from '../../session/intervals.js';
 import type { DmaSpace } from '../../session/story/address-spaces.js';
 import type { Chart, ChartMaker } from './chart.js';
-import { type Area, DmaAreas, union } from './dma-areas.js';
+import { type Area, DmaAreas, type Life, union } from './dma-areas.js';
 import { bottomAxis } from './frame/axes.js';
 import { plotArea } from './frame/canvas.js';
 import { legend } from './frame/legend.js';
@@ -22,6 +22,8 @@ const LEGEND = 24;
 const AXIS = 46;
 const LABEL_ROOM = 13;
 const PAGE = 4096;
+/** What was hardly ever mapped is seen, too. */
+const PALEST = 0.25;
 
 export const dmaIova: ChartMaker = (story) => {
   const spaces = new Map<DmaSpace, DmaAreas>();
@@ -42,7 +44,7 @@ export const dmaIova: ChartMaker = (story) => {
     },
     charts: () =>
       [...spaces]
-        .map(([space, areas]) => ({ space, areas: areas.areas(AREAS) }))
+        .map(([space, areas]) => ({ space, areas: areas.areas(AREAS, story.latest.time) }))
         .sort((a, b) => maps(b.areas) - maps(a.areas))
         .slice(0, SPACES)
         .map(({ space, areas }, i) => {
@@ -71,6 +73,21 @@ function mark({ readable, writable }: Area): string {
   return readable && writable ? 'c1' : writable ? 'c2' : 'c3';
 }
 
+function bytesOf({ start, end }: Area): number {
+  return Number(end - start);
+}
+
+/** How much of the area was mapped in this part of the time, on average: 1 where all of it was all the time. */
+function share(area: Area, { from, to, held }: Life, end: number): number {
+  return Math.min(1, held / (bytesOf(area) * Math.max(1, Math.min(to, end) - from)));
+}
+
+/** Nothing for all of it. */
+function shareText(part: number): string {
+  if (part >= 0.995) return '';
+  return `; ${part < 0.01 ? 'less than 1' : Math.round(part * 100)} % of it was mapped, on average`;
+}
+
 interface PlacedArea {
   readonly area: Area;
   readonly top: number;
@@ -96,11 +113,10 @@ function place(areas: readonly Area[]): { readonly placed: readonly PlacedArea[]
 
 function draw(id: string, name: string, areas: readonly Area[], begin: number, end: number): Chart {
   const { placed, height } = place(areas);
-  const mapped = ({ lives }: Area) => lives.reduce((sum, { from, to }) => sum + Math.min(to, end) - from, 0);
-  const bytes = ({ start, end: stop }: Area) => Number(stop - start);
+  const mapped = (area: Area) => area.lives.reduce((sum, { held }) => sum + held, 0) / bytesOf(area);
   const lowest = areas[0]?.start ?? 0n;
   const highest = areas.reduce((most, area) => greatest(most, area.end), 0n);
-  const rows = [...areas].sort((a, b) => bytes(b) - bytes(a)).slice(0, TABLE_ROWS);
+  const rows = [...areas].sort((a, b) => bytesOf(b) - bytesOf(a)).slice(0, TABLE_ROWS);
   const left = areas.length - rows.length;
   const total = maps(areas);
   const kinds = [
@@ -111,7 +127,7 @@ function draw(id: string, name: string, areas: readonly Area[], begin: number, e
   return {
     id,
     title: `Memory mapped for DMA, by IOVA: ${name}`,
-    summary: `${countText(areas.length, 'area')} between ${hex(lowest)} and ${hex(highest - 1n)}, mapped ${countText(total, 'time')}. Rows are as high as the logarithm of their size; IOVAs between them are left out.`,
+    summary: `${countText(areas.length, 'area')} between ${hex(lowest)} and ${hex(highest - 1n)}, mapped ${countText(total, 'time')}. Rows are as high as the logarithm of their size; IOVAs between them are left out. Paler: not all of it was mapped, or not all the time.`,
     table: {
       columns: [
         { name: 'IOVA' },
@@ -124,7 +140,7 @@ function draw(id: string, name: string, areas: readonly Area[], begin: number, e
       rows: rows.map((area) => [
         hex(area.start),
         hex(area.end - 1n),
-        sizeText(bytes(area)),
+        sizeText(bytesOf(area)),
         rights(area),
         countText(area.maps, 'time'),
         timeSpanText(mapped(area)),
@@ -150,17 +166,20 @@ function draw(id: string, name: string, areas: readonly Area[], begin: number, e
             .attr('text-anchor', 'end')
             .text(hex(area.start));
         }
-        for (const { from, to } of union(area.lives, each)) {
+        for (const life of union(area.lives, each)) {
+          const { from, to } = life;
+          const part = share(area, life, end);
           marks
             .append('rect')
             .attr('class', mark(area))
+            .attr('opacity', (PALEST + (1 - PALEST) * part).toFixed(2))
             .attr('x', x(from))
             .attr('y', top)
             .attr('width', Math.max(1.5, x(to) - x(from)))
             .attr('height', Math.max(0.6, rowHeight))
             .append('title')
             .text(
-              `${hex(area.start)} to ${hex(area.end - 1n)}: ${sizeText(bytes(area))}, the device may ${rights(area)}`,
+              `${hex(area.start)} to ${hex(area.end - 1n)}: ${sizeText(bytesOf(area))}, the device may ${rights(area)}${shareText(part)}`,
             );
         }
       }

@@ -7,7 +7,7 @@ import { bottomAxis, leftAxis } from './frame/axes.js';
 import { type Layer, plotArea } from './frame/canvas.js';
 import { legend } from './frame/legend.js';
 import { marksOf } from './frame/marks.js';
-import { TimeBins } from './frame/time-bins.js';
+import { type Step, TimeBins } from './frame/time-bins.js';
 import { timeSpan } from './frame/time-span.js';
 import { countText, sizeText, sizeUnit, timeUnit } from './frame/units.js';
 
@@ -27,6 +27,9 @@ const HEIGHT = 280;
 const LEGEND = 22;
 /** Parts of the time that are read out one by one. */
 const PARTS = 240;
+/** How dark: what was mapped all the time, and what was for a part of it. */
+const ALWAYS = 0.4;
+const AT_TIMES = 0.18;
 
 export const dmaMemory: ChartMaker = (story) => {
   const spaces = new Map<DmaSpace, Space>();
@@ -95,7 +98,7 @@ function draw(all: readonly Space[], begin: number, end: number): Chart {
           `${name}: at most ${sizeText(peak)} in ${countText(mostMappings, 'mapping')}, ${bytes === 0 ? 'nothing' : sizeText(bytes)} left at the end`,
       )
       .join('; ')
-      .concat('.'),
+      .concat('. Paler: mapped for a part of the time only.'),
     table: {
       columns: [
         { name: 'address space' },
@@ -131,33 +134,42 @@ function draw(all: readonly Space[], begin: number, end: number): Chart {
       leftAxis(canvas.d3, plot, y, { unit: sizeUnit(most), label: 'mapped' });
       const marks = marksOf(plot);
       spaces.forEach(({ bins }, i) => {
-        const points: [number, number][] = [
-          [begin, 0],
-          ...bins.steps().map(([time, bytes]): [number, number] => [time, bytes]),
-        ];
-        points.push([end, points.at(-1)?.[1] ?? 0]);
+        const steps = within(bins.steps(), begin, end);
         const curve = canvas.d3.curveStepAfter;
-        const area = canvas.d3
-          .area<[number, number]>()
-          .x(([time]) => x(time))
-          .y0(y(0))
-          .y1(([, bytes]) => y(bytes))
-          .curve(curve);
+        const area = (from: (step: Step) => number, to: (step: Step) => number, opacity: number) =>
+          marks
+            .append('path')
+            .attr('class', `c${i + 1}`)
+            .attr('opacity', opacity)
+            .attr(
+              'd',
+              canvas.d3
+                .area<Step>()
+                .x(({ time }) => x(time))
+                .y0((step) => y(from(step)))
+                .y1((step) => y(to(step)))
+                .curve(curve)(steps),
+            );
+        area(
+          () => 0,
+          ({ least }) => least,
+          ALWAYS,
+        );
+        area(
+          ({ least }) => least,
+          ({ most: greatest }) => greatest,
+          AT_TIMES,
+        );
         const line = canvas.d3
-          .line<[number, number]>()
-          .x(([time]) => x(time))
-          .y(([, bytes]) => y(bytes))
+          .line<Step>()
+          .x(({ time }) => x(time))
+          .y(({ most: greatest }) => y(greatest))
           .curve(curve);
-        marks
-          .append('path')
-          .attr('class', `c${i + 1}`)
-          .attr('opacity', 0.22)
-          .attr('d', area(points));
         marks
           .append('path')
           .attr('class', `l${i + 1}`)
           .attr('stroke-width', 1.5)
-          .attr('d', line(points));
+          .attr('d', line(steps));
       });
       readings(marks, plot, spaces, begin, end);
       bottomAxis(canvas.d3, plot, x, { unit: timeUnit(end), label: 'time since the start' });
@@ -165,7 +177,15 @@ function draw(all: readonly Space[], begin: number, end: number): Chart {
   };
 }
 
-/** Not seen, and over all: what each address space had at most in a part of the time. */
+/** From the begin to the end of the picture: nothing was mapped before the first step. */
+function within(steps: readonly Step[], begin: number, end: number): readonly Step[] {
+  const before = steps.findLast(({ time }) => time <= begin);
+  const inside = steps.filter(({ time }) => time > begin && time < end);
+  const first = { least: 0, most: 0, ...before, time: begin };
+  return [first, ...inside, { ...(inside.at(-1) ?? first), time: end }];
+}
+
+/** Not seen, and over all: what each address space had in a part of the time. */
 function readings(
   marks: Layer,
   { width, height }: { readonly width: number; readonly height: number },
@@ -173,9 +193,14 @@ function readings(
   begin: number,
   end: number,
 ): void {
-  const most = spaces.map(({ bins }) => mostByPart(bins.steps(), begin, end));
+  const parts = spaces.map(({ bins }) => byPart(within(bins.steps(), begin, end), begin, end));
   const text = (part: number): string =>
-    spaces.map(({ name }, i) => `${name}: ${sizeText(most[i]?.[part] ?? 0)}`).join('; ');
+    spaces
+      .map(({ name }, i) => {
+        const { least = 0, most = 0 } = parts[i]?.[part] ?? {};
+        return `${name}: ${least === most ? '' : `${sizeText(least)} to `}${sizeText(most)}`;
+      })
+      .join('; ');
   for (let from = 0; from < PARTS; ) {
     const own = text(from);
     let to = from + 1;
@@ -192,13 +217,20 @@ function readings(
   }
 }
 
-function mostByPart(steps: ReturnType<TimeBins['steps']>, begin: number, end: number): Float64Array {
-  const most = new Float64Array(PARTS);
+function byPart(
+  steps: readonly Step[],
+  begin: number,
+  end: number,
+): readonly { readonly least: number; readonly most: number }[] {
+  const parts = Array.from({ length: PARTS }, () => ({ least: Number.POSITIVE_INFINITY, most: 0 }));
   const partOf = (time: number): number =>
     Math.min(PARTS - 1, Math.max(0, Math.floor(((time - begin) / Math.max(1, end - begin)) * PARTS)));
-  steps.forEach(([time, value], i) => {
-    const last = partOf(steps[i + 1]?.[0] ?? end);
-    for (let part = partOf(time); part <= last; part++) most[part] = Math.max(most[part] as number, value);
+  steps.forEach(({ time, least, most }, i) => {
+    for (let n = partOf(time); n <= partOf(steps[i + 1]?.time ?? end); n++) {
+      const part = parts[n] as (typeof parts)[number];
+      part.least = Math.min(part.least, least);
+      part.most = Math.max(part.most, most);
+    }
   });
-  return most;
+  return parts;
 }
