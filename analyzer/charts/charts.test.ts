@@ -16,6 +16,8 @@ import { TimeBins } from './frame/time-bins.js';
 import { timeSpanText } from './frame/units.js';
 import { sessionSection } from './session.js';
 
+const CORPUS = join(packageRoot(), 'traces/corpus');
+
 async function charts(session: RecordedSession): Promise<ReadonlyMap<string, Chart>> {
   const trace = await session.trace();
   try {
@@ -95,6 +97,28 @@ test('interrupts: what the counters say, vectors that never fired, and those tha
     'MSIX[1] | 0 | 0 | 0 | by the driver',
   ]);
   assert.match(all.get('interrupts')?.summary ?? '', /4 interrupts of 2 vectors .*; 1 never signalled/);
+});
+
+test('where several devices were opened, each row says which one it is of', async () => {
+  const s = new RecordedSession();
+  const { device } = s.openNvme();
+  s.openNvme();
+  s.setIrqs(device, { index: 2, eventfds: [s.eventfd()] }).configWrite(device, 0x3c, 1, 11);
+  const all = await charts(s);
+  assert.match(rows(all, 'interrupts')[0] ?? '', /^device0 MSIX\[0\] /);
+  assert.match(rows(all, 'config-writes')[0] ?? '', /^device0 0x3c InterruptLine /);
+  assert.match(all.get('phases')?.summary ?? '', /^device0 \S+: open .*; device1 \S+: open /);
+});
+
+test('a phase that ends with the recording is drawn inside the plot', async () => {
+  const trace = openTrace(join(CORPUS, 'qemu/nested-kvm.vtape'));
+  const chart = sessionSection(trace)[0]?.charts.find(({ id }) => id === 'phases') as Chart;
+  trace.close();
+  const svg = renderSvg(chart, WIDTHS.wide, 'page');
+  const width = Number(/data-width="([\d.]+)"/.exec(svg)?.[1]);
+  const bars = [...svg.matchAll(/<rect class="c\d" x="([\d.]+)" y="[\d.]+" width="([\d.]+)"/g)];
+  assert.ok(bars.length > 5 && width > 0);
+  for (const [, x, w] of bars) assert.ok(Number(x) + Number(w) <= width + 0.01, `${x} + ${w}, ${width}`);
 });
 
 test('a driver that maps and unmaps all the time is drawn with few marks', async () => {
@@ -192,7 +216,6 @@ test('areas that come one after the other grow alike, and know that little of th
   }
 });
 
-const CORPUS = join(packageRoot(), 'traces/corpus');
 for (const name of readdirSync(CORPUS, { recursive: true, encoding: 'utf8' }).filter((file) =>
   file.endsWith('.vtape'),
 )) {

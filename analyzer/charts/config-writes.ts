@@ -19,6 +19,10 @@ interface Register {
   failed: number;
 }
 
+const CHANGED = 'changed something';
+const SAME = 'wrote what it held';
+const FAILED = 'failed';
+
 const ROWS = 40;
 const LEGEND = 26;
 
@@ -50,24 +54,27 @@ export const configWrites: ChartMaker = (story) => {
   };
   return {
     on: { 'config-write': write },
-    charts: () => (registers.size === 0 ? [] : [draw(story.session.names, [...registers.values()])]),
+    charts: () =>
+      registers.size === 0
+        ? []
+        : [
+            draw([...registers.values()], (device) =>
+              story.devices.size > 1 ? `${story.session.names.name(device.id)} ` : '',
+            ),
+          ],
   };
 };
 
-interface Names {
-  name(object: number): string;
-}
-
-function draw(names: Names, registers: readonly Register[]): Chart {
+/** `prefix`: of names, where there are several devices. */
+function draw(registers: readonly Register[], prefix: (device: DeviceLife) => string): Chart {
   const total = ({ changing, same, failed }: Register) => changing + same + failed;
   const writes = registers.reduce((sum, one) => sum + total(one), 0);
   const shown = [...registers]
     .sort((a, b) => total(b) - total(a))
     .slice(0, ROWS)
     .sort((a, b) => a.device.id - b.device.id || a.offset - b.offset);
-  const several = new Set(registers.map(({ device }) => device.id)).size > 1;
   const nameOf = ({ device, offset, name }: Register) =>
-    `${several ? `${names.name(device.id)} ` : ''}${hexWidth(offset, offset > 0xff ? 2 : 1)} ${name}`;
+    `${prefix(device)}${hexWidth(offset, offset > 0xff ? 2 : 1)} ${name}`;
   const most = shown.reduce((a, b) => (total(b) > total(a) ? b : a));
   const left = registers.length - shown.length;
   return {
@@ -77,9 +84,9 @@ function draw(names: Names, registers: readonly Register[]): Chart {
     table: {
       columns: [
         { name: 'register' },
-        { name: 'changed something', numeric: true },
-        { name: 'wrote what it held', numeric: true },
-        { name: 'failed', numeric: true },
+        { name: CHANGED, numeric: true },
+        { name: SAME, numeric: true },
+        { name: FAILED, numeric: true },
       ],
       rows: shown.map((one) => [
         nameOf(one),
@@ -92,10 +99,10 @@ function draw(names: Names, registers: readonly Register[]): Chart {
       legend(
         canvas,
         [
-          { mark: 'c1', text: 'changed something' },
-          { mark: 'c8', text: 'wrote what it held' },
-          ...(registers.some(({ failed }) => failed > 0) ? [{ mark: 'bad', text: 'failed' }] : []),
-        ],
+          { mark: 'c1', text: CHANGED, count: (one: Register) => one.changing },
+          { mark: 'c8', text: SAME, count: (one: Register) => one.same },
+          { mark: 'bad', text: FAILED, count: (one: Register) => one.failed },
+        ].filter(({ count }) => shown.some((one) => count(one) > 0)),
         4,
         4,
       );
@@ -104,9 +111,9 @@ function draw(names: Names, registers: readonly Register[]): Chart {
         shown.map((one) => ({
           name: nameOf(one),
           parts: [
-            { value: one.changing, mark: 'c1', name: 'changed something' },
-            { value: one.same, mark: 'c8', name: 'wrote what it held' },
-            { value: one.failed, mark: 'bad', name: 'failed' },
+            { value: one.changing, mark: 'c1', name: CHANGED },
+            { value: one.same, mark: 'c8', name: SAME },
+            { value: one.failed, mark: 'bad', name: FAILED },
           ],
         })),
         LEGEND,

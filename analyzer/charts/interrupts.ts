@@ -57,7 +57,13 @@ export const interrupts: ChartMaker = (story) => {
       };
     },
     charts: () =>
-      vectors.size === 0 ? [] : [draw([...vectors.values()], (device) => story.session.names.name(device))],
+      vectors.size === 0
+        ? []
+        : [
+            draw([...vectors.values()], (device) =>
+              story.devices.size > 1 ? `${story.session.names.name(device)} ` : '',
+            ),
+          ],
   };
 };
 
@@ -66,7 +72,8 @@ function seen({ signalled, wakes, reads }: Vector): number {
   return reads > 0 ? signalled : wakes;
 }
 
-function draw(vectors: readonly Vector[], nameOf: (device: number) => string): Chart {
+/** `prefix`: of names, where there are several devices. */
+function draw(vectors: readonly Vector[], prefix: (device: number) => string): Chart {
   const total = vectors.reduce((sum, one) => sum + seen(one), 0);
   const silent = vectors.filter((one) => seen(one) === 0 && !one.inKernel).length;
   const inKernel = vectors.filter((one) => one.inKernel).length;
@@ -75,9 +82,7 @@ function draw(vectors: readonly Vector[], nameOf: (device: number) => string): C
     .sort((a, b) => seen(b) - seen(a))
     .slice(0, ROWS)
     .sort(order);
-  const several = new Set(vectors.map(({ device }) => device)).size > 1;
-  const name = ({ device, index, vector }: Vector) =>
-    `${several ? `${nameOf(device)} ` : ''}${irqIndexName(index)}[${vector}]`;
+  const name = ({ device, index, vector }: Vector) => `${prefix(device)}${irqIndexName(index)}[${vector}]`;
   const left = vectors.length - shown.length;
   return {
     id: 'interrupts',

@@ -19,9 +19,12 @@ const MARKS: Readonly<Record<Phase, string>> = {
 };
 
 const DEVICES = 6;
+const DEVICES_TOLD = 2;
 const ROW = 20;
 const TITLE = 24;
 const AXIS = 46;
+/** A moment is seen, too. */
+const LEAST_WIDTH = 2;
 /** Setting up is drawn once more when it has less than this of the picture. */
 const ENLARGE = 0.35;
 
@@ -65,11 +68,14 @@ function draw(spans: readonly PhaseSpan[], nameOf: (device: number) => string): 
   return {
     id: 'phases',
     title: 'Phases of the session',
-    summary: rows
-      .filter(({ device }) => device === rows[0]?.device)
-      .map(({ phase, ns }) => `${phase} ${timeSpanText(ns)}`)
-      .join(', ')
-      .concat(devices.length > 1 ? `; ${countText(devices.length, 'open device')} in all` : '')
+    summary: blocks
+      .slice(0, DEVICES_TOLD)
+      .map((block) => {
+        const times = block.map(({ phase, ns }) => `${phase} ${timeSpanText(ns)}`).join(', ');
+        return devices.length > 1 ? `${block[0]?.device}: ${times}` : times;
+      })
+      .join('; ')
+      .concat(devices.length > DEVICES_TOLD ? `; ${countText(devices.length, 'device')} in all` : '')
       .concat(steady.length === 0 ? '; no work was seen.' : '.'),
     table: {
       columns: [
@@ -149,10 +155,9 @@ function gantt(
         marks
           .append('rect')
           .attr('class', MARKS[phase])
-          .attr('x', x(begin.time))
+          .attr('x', Math.min(x(begin.time), plot.width - LEAST_WIDTH))
           .attr('y', y + 4)
-          // A moment is seen, too.
-          .attr('width', Math.max(2, x(end.time) - x(begin.time)))
+          .attr('width', Math.max(LEAST_WIDTH, x(end.time) - x(begin.time)))
           .attr('height', ROW - 8)
           .append('title')
           .text(`${phase}: ${timeSpanText(end.time - begin.time)} from ${timeSpanText(begin.time)}`);
