@@ -71,6 +71,19 @@ test('a picture says in words what it shows', () => {
   assert.ok(svg.includes(`<desc id="${summary}">what it shows</desc>`));
 });
 
+test('a picture that stands alone has its title and summary above it, in lines that it has room for', () => {
+  const chart = { ...sample('words'), summary: 'what it shows '.repeat(30).trim() };
+  const texts = (svg: string) =>
+    [...svg.matchAll(/<text class="muted"[^>]*>([^<]*)</g)].map(([, text]) => text as string);
+  const svg = renderSvg(chart, WIDTHS.narrow, 'file');
+  const lines = texts(svg).filter((text) => text.includes('what'));
+  assert.ok(lines.length > 3 && lines.every((line) => line.length < 70), lines.join('\n'));
+  const summary = lines.join(' ');
+  assert.ok(summary === chart.summary || summary.endsWith(' …'), summary);
+  assert.match(svg, /<text class="strong"[^>]*>words</);
+  assert.doesNotMatch(renderSvg(chart, WIDTHS.narrow, 'page'), /<text[^>]*>[^<]*what it shows/);
+});
+
 test('hostile text stays text', () => {
   const svg = renderSvg(sample(HOSTILE), WIDTHS.wide, 'file');
   assert.doesNotMatch(svg, /<script/);
@@ -88,6 +101,7 @@ test('a chart as PNG', async (t) => {
   if (render === undefined) return t.skip('@resvg/resvg-js is not installed');
   const png = Buffer.from(render(sample('x')));
   assert.deepEqual([...png.subarray(0, 4)], [0x89, 0x50, 0x4e, 0x47]);
-  assert.deepEqual([png.readUInt32BE(16), png.readUInt32BE(20)], [2 * WIDTHS.wide, 400]);
+  // The title and a line of summary are above the picture.
+  assert.deepEqual([png.readUInt32BE(16), png.readUInt32BE(20)], [2 * WIDTHS.wide, 2 * (200 + 48)]);
   return undefined;
 });

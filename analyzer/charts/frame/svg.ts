@@ -3,6 +3,7 @@ import { D3Node } from 'd3-node';
 import { escapeText } from '../../../abi/text.js';
 import type { Chart } from '../chart.js';
 import type { Layer } from './canvas.js';
+import { heading } from './heading.js';
 import { chartStyles } from './theme.js';
 
 let shared: D3Node | undefined;
@@ -17,7 +18,8 @@ export type SvgUse = 'page' | 'file' | 'image';
 export function renderSvg(chart: Chart, width: number, use: SvgUse): string {
   // One document for all charts: it takes longer to make than a chart.
   shared ??= new D3Node();
-  const { height } = chart;
+  const above = use === 'page' ? undefined : heading(chart, width);
+  const height = chart.height + (above?.height ?? 0);
   const names = { title: `${chart.id}-${width}-title`, summary: `${chart.id}-${width}-summary` };
   const svg = shared.createSVG(width, height, {
     class: 'chart',
@@ -32,7 +34,11 @@ export function renderSvg(chart: Chart, width: number, use: SvgUse): string {
     svg.append('rect').attr('class', 'paper').attr('width', width).attr('height', height);
   }
   const root: Layer = svg.append('g');
-  chart.draw({ d3: shared.d3, root, width, height });
+  if (above !== undefined) {
+    above.draw(svg.append('g'));
+    root.attr('transform', `translate(0,${above.height})`);
+  }
+  chart.draw({ d3: shared.d3, root, width, height: chart.height });
   // No control characters, nor half of a surrogate pair: XML has no way to write them.
   svg.selectAll<SVGElement, unknown>('text,tspan,title,desc').each(function () {
     if (this.children.length === 0) this.textContent = escapeText(this.textContent ?? '');
