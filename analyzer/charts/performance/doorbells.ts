@@ -11,6 +11,13 @@ import { doubtBand, doubtText, timeAxis, timeScale } from './time-plot.js';
 const HEIGHT = 300;
 const COLOURS = 8;
 
+/** Of a few, parts in a hundred say nothing. */
+function spread(pairs: number, at: (part: number) => number): string {
+  if (pairs === 1) return `it took ${timeSpanText(at(0))}`;
+  if (pairs < 100) return `from ${timeSpanText(at(0))} to ${timeSpanText(at(1))}`;
+  return `half of them within ${timeSpanText(at(0.5))}, one in a hundred after more than ${timeSpanText(at(0.99))}`;
+}
+
 export function doorbellChart(activity: Activity): Chart {
   const { points, pairs } = activity;
   const sorted = points.map(({ latency }) => latency).sort((a, b) => a - b);
@@ -21,7 +28,7 @@ export function doorbellChart(activity: Activity): Chart {
   return {
     id: 'doorbell-to-interrupt',
     title: 'From the doorbell to the interrupt',
-    summary: `${countText(pairs, 'doorbell')} answered by an interrupt that woke the driver; half of them within ${timeSpanText(at(0.5))}, one in a hundred after more than ${timeSpanText(at(0.99))}.${pairs > points.length ? ` ${countText(points.length)} of them, at random, are drawn.` : ''}${doubtText(activity)}`,
+    summary: `${countText(pairs, 'doorbell')} answered by an interrupt that woke the driver; ${spread(pairs, at)}. An interrupt is taken to answer the oldest doorbell that waits.${pairs > points.length ? ` ${countText(points.length)} of them, at random, are drawn.` : ''}${doubtText(activity)}`,
     table: {
       columns: [
         { name: 'queue' },

@@ -54,7 +54,7 @@ export function distributionChart(operations: readonly Operation[]): Chart {
   return {
     id: 'latency',
     title: 'How long calls take',
-    summary: `The ${operations.length} operations that take the most time; ${first?.name ?? ''} takes ${timeSpanText(first?.latency.sum ?? 0)} in all, half of its calls up to ${timeSpanText(first?.latency.quantile(0.5) ?? 0)} each. Loads and stores are recorded with one stamp: they have no latency.`,
+    summary: `${operations.length === 1 ? 'The operation that takes' : `The ${operations.length} operations that take`} the most time; ${first?.name ?? ''} takes ${timeSpanText(first?.latency.sum ?? 0)} in all, half of its calls up to ${timeSpanText(first?.latency.quantile(0.5) ?? 0)} each.${operations.some(({ name }) => name === 'wake') ? ' wake is the sleep until an interrupt came.' : ''} Loads and stores are recorded with one stamp: they have no latency.`,
     table: table(operations),
     height: operations.length * PANEL + 56,
     draw: (canvas) => {
@@ -111,13 +111,33 @@ export function distributionChart(operations: readonly Operation[]): Chart {
   };
 }
 
+function tail(operations: readonly Operation[]): string {
+  const worst = (list: readonly Operation[], part: number): Operation | undefined =>
+    list.toSorted((a, b) => b.latency.quantile(part) - a.latency.quantile(part))[0];
+  const frequent = worst(
+    operations.filter(({ latency }) => latency.count >= 100),
+    0.99,
+  );
+  const longest = worst(operations, 1);
+  const texts = [
+    ...(frequent === undefined
+      ? []
+      : [
+          `One call in a hundred of ${frequent.name} takes longer than ${timeSpanText(frequent.latency.quantile(0.99))}.`,
+        ]),
+    ...(longest === undefined
+      ? []
+      : [`The longest call is one of ${longest.name}: ${timeSpanText(longest.latency.max)}.`]),
+  ];
+  return texts.join(' ');
+}
+
 export function cumulativeChart(operations: readonly Operation[]): Chart {
   const [least, most] = bounds(operations);
-  const worst = operations.reduce((a, b) => (b.latency.quantile(0.99) > a.latency.quantile(0.99) ? b : a));
   return {
     id: 'latency-cumulative',
     title: 'How many calls take no longer',
-    summary: `One call in a hundred of ${worst.name} takes longer than ${timeSpanText(worst.latency.quantile(0.99))}.`,
+    summary: tail(operations),
     table: table(operations),
     height: HEIGHT,
     draw: (canvas) => {

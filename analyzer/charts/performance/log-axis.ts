@@ -50,17 +50,24 @@ export function logBottomAxis(
     .text(label);
 }
 
+/** Powers of ten; two and five times them, too, where there are few. */
+function gridOf({ decades }: LogScale): readonly number[] {
+  if (decades.length > 3) return decades;
+  const most = decades.at(-1) ?? 1;
+  return decades.flatMap((decade) => [decade, 2 * decade, 5 * decade]).filter((one) => one <= most);
+}
+
 export function logLeftAxis(_canvas: Canvas, plot: Plot, scale: LogScale, label: string): void {
   const grid = plot.layer.append('g').attr('class', 'grid');
   const axis = plot.layer.append('g').attr('class', 'axis');
-  for (const decade of scale.decades) {
-    grid.append('line').attr('x2', plot.width).attr('y1', scale(decade)).attr('y2', scale(decade));
+  for (const time of gridOf(scale)) {
+    grid.append('line').attr('x2', plot.width).attr('y1', scale(time)).attr('y2', scale(time));
     axis
       .append('text')
       .attr('x', -8)
-      .attr('y', scale(decade) + 4)
+      .attr('y', scale(time) + 4)
       .attr('text-anchor', 'end')
-      .text(timeSpanText(decade));
+      .text(timeSpanText(time));
   }
   axis.append('text').attr('class', 'muted').attr('x', 0).attr('y', -10).text(label);
 }

@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RecordedSession } from '../../../session/fixtures.js';
+import { Histogram } from '../../performance/histogram.js';
 import type { Chart } from '../chart.js';
 import { WIDTHS } from '../frame/canvas.js';
 import { renderSvg } from '../frame/svg.js';
+import { distributionChart } from './latency.js';
 import { performanceSection } from './section.js';
 
 async function charts(session: RecordedSession): Promise<ReadonlyMap<string, Chart>> {
@@ -50,11 +52,36 @@ test('the charts say what happened', async () => {
   assert.match(rows('latency')[0] ?? '', /^VFIO_IOMMU_MAP_DMA \| 100 \| /);
   assert.ok(rows('rate').some((row) => row.startsWith('stores | 200 | ')));
   assert.deepEqual(
-    rows('lanes').filter((row) => !row.startsWith('threads')),
-    ['queues | device0 queue 1 | 100', 'vectors | device0 MSIX[0] | 100'],
+    rows('lanes').filter((row) => !row.startsWith('thread')),
+    ['queue | device0 queue 1 | 100', 'vector | device0 MSIX[0] | 100'],
   );
-  assert.ok(rows('registers').includes('registers | device0 SQ1TDBL | 100'));
-  assert.match(all.get('doorbell-to-interrupt')?.summary ?? '', /^100 doorbells answered/);
+  assert.ok(rows('registers').includes('register | device0 SQ1TDBL | 100'));
+  const summary = (id: string): string => all.get(id)?.summary ?? '';
+  assert.match(
+    summary('doorbell-to-interrupt'),
+    /^100 doorbells answered .* one in a hundred after more than/,
+  );
+  assert.match(summary('lanes'), /^1 thread, 1 queue, 1 vector; most in /);
+  assert.match(summary('latency'), /^The operation that takes the most time; VFIO_IOMMU_MAP_DMA takes /);
+  assert.match(summary('latency-cumulative'), /^One call in a hundred of .* The longest call is one of /);
+  const legend = /<text[^>]*>up to [\d,]+ events in [\d.]+ µs</;
+  assert.match(renderSvg(all.get('lanes') as Chart, WIDTHS.wide, 'page'), legend);
+});
+
+test('of a few calls no part in a hundred is told', async () => {
+  const all = await charts(busy(3));
+  assert.match(
+    all.get('doorbell-to-interrupt')?.summary ?? '',
+    /^3 doorbells answered .*; from \S+ µs to \S+ µs\./,
+  );
+  assert.match(all.get('latency-cumulative')?.summary ?? '', /^The longest call is one of /);
+});
+
+test('a wake-up is not taken for work', () => {
+  const latency = new Histogram();
+  latency.add(5_000_000);
+  const { summary } = distributionChart(['wake', 'mmap'].map((name) => ({ name, latency })));
+  assert.match(summary, /^The 2 operations that take .* wake is the sleep until an interrupt came\./);
 });
 
 test('marks stay few, and each width can be drawn', async () => {
@@ -79,6 +106,6 @@ test('accesses that were not patched are marked', async () => {
   // How it was caught is in bits 16 to 23 of op: 2, trapped.
   s.event({ kind: 24, object: device.object, op: 0x0002_0400, offset: 0x1cn });
   const all = await charts(s);
-  assert.match(all.get('rate')?.summary ?? '', /Red marks at the top: 1 events/);
+  assert.match(all.get('rate')?.summary ?? '', /Red marks at the top: 1 event \(/);
   assert.match(renderSvg(all.get('rate') as Chart, WIDTHS.wide, 'page'), /class="bad"/);
 });

@@ -13,11 +13,18 @@ const ABOVE = 42;
 const BELOW = 44;
 
 export interface RowGroup {
-  /** What the rows are: `threads`. */
+  /** What each row is: `thread`. */
   readonly name: string;
   readonly rows: readonly Series[];
   /** Different ones that have no row. */
   readonly leftOut: number;
+}
+
+/** `3 threads`, `the busiest 24 of 195 registers`. */
+function groupText({ name, rows, leftOut }: RowGroup): string {
+  return leftOut === 0
+    ? countText(rows.length, name)
+    : `the busiest ${countText(rows.length)} of ${countText(rows.length + leftOut, name)}`;
 }
 
 export function rowsOverTime(
@@ -34,7 +41,12 @@ export function rowsOverTime(
   return {
     id: about.id,
     title: about.title,
-    summary: `${groups.map(({ name, rows: list }) => `${list.length} ${name}`).join(', ')}; most in ${busiest?.name ?? 'none'} (${countText(busiest?.total ?? 0)} ${about.unit}). Darker is more, in steps of a logarithm: the colours are of ${about.unit} in ${timeSpanText(activity.binSeconds * 1e9)}.${doubtText(activity)}`,
+    summary: `${groups
+      .filter(({ rows: list }) => list.length > 0)
+      .map(groupText)
+      .join(
+        ', ',
+      )}; most in ${busiest?.name ?? 'none'} (${countText(busiest?.total ?? 0)} ${about.unit}). Darker is more, in steps of a logarithm.${doubtText(activity)}`,
     table: {
       columns: [{ name: 'kind' }, { name: 'name' }, { name: about.unit, numeric: true }],
       rows: rows.map(({ group, series }) => [group, series.name, countText(series.total)]),
@@ -47,7 +59,7 @@ export function rowsOverTime(
       const left = 10 + Math.max(0, ...names.map(textWidth));
       const plot = plotArea(canvas, { top: ABOVE, right: 16, bottom: BELOW, left });
       const most = rows.reduce((sum, { series }) => Math.max(sum, ...series.bins), 1);
-      legend(canvas, cellLegend(most), 4, 6);
+      legend(canvas, cellLegend(most, `${about.unit} in ${timeSpanText(activity.binSeconds * 1e9)}`), 4, 6);
       rows.forEach((_, n) => {
         const y = n * ROW;
         plot.layer

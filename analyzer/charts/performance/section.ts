@@ -27,14 +27,14 @@ export const performanceSection: SectionMaker = (trace) => {
     const all = table.list();
     return { name, rows: all.slice(0, most), leftOut: Math.max(0, all.length - most) + table.leftOut };
   };
-  const registers = group('registers', activity.registers, REGISTERS);
+  const registers = group('register', activity.registers, REGISTERS);
   const charts: Chart[] = [
     ...(operations.length > 0 ? [distributionChart(operations), cumulativeChart(operations)] : []),
     rateChart(activity),
     rowsOverTime(activity, { id: 'lanes', title: 'Who was busy when', unit: 'events' }, [
-      group('threads', activity.threads, LANES),
-      group('queues', activity.queues, LANES),
-      group('vectors', activity.vectors, LANES),
+      group('thread', activity.threads, LANES),
+      group('queue', activity.queues, LANES),
+      group('vector', activity.vectors, LANES),
     ]),
     ...(registers.rows.length > 0
       ? [

@@ -23,14 +23,18 @@ export function timeAxis(
   bottomAxis(canvas.d3, plot, scale, { unit: timeUnit(to), label: 'time since the start' });
 }
 
-/** What the colours of cells stand for: every other step, by the most that it has. */
-export function cellLegend(most: number): readonly LegendEntry[] {
+/** What the colours of cells stand for: every other step, by the most that it has. `what`: is counted. */
+export function cellLegend(most: number, what: string): readonly LegendEntry[] {
   const upTo = (step: number): number => Math.floor(Math.expm1((step / STEPS) * Math.log1p(most)));
   const entries: LegendEntry[] = [{ mark: 'h0', text: 'none' }];
   let before = 0;
   for (let step = 2; step <= STEPS; step += 2) {
     const count = step === STEPS ? most : upTo(step);
-    if (count > before) entries.push({ mark: `h${step}`, text: `up to ${countText(count)}` });
+    if (count > before)
+      entries.push({
+        mark: `h${step}`,
+        text: `up to ${countText(count)}${step === STEPS ? ` ${what}` : ''}`,
+      });
     before = Math.max(before, count);
   }
   return entries;
@@ -72,7 +76,7 @@ export function doubtBand(marks: Layer, across: number, { doubtful }: Activity):
       .attr('width', Math.max(width, 1))
       .attr('height', 4)
       .append('title')
-      .text(`${countText(count)} events whose timing is the recorder's: don't trust it`);
+      .text(`${countText(count, 'event')} whose timing is the recorder's: don't trust it`);
   });
 }
 
@@ -81,5 +85,5 @@ export function doubtText({ doubtful }: Activity): string {
   const count = doubtful.reduce((sum, one) => sum + one, 0);
   return count === 0
     ? ''
-    : ` Red marks at the top: ${countText(count)} events (accesses that were not patched, losses) whose timing is the recorder's.`;
+    : ` Red marks at the top: ${countText(count, 'event')} (accesses that were not patched, losses) whose timing is the recorder's: don't trust it.`;
 }
