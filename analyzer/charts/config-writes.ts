@@ -103,7 +103,7 @@ function draw(registers: readonly Register[], prefix: (device: DeviceLife) => st
           { mark: 'c8', text: SAME, count: (one: Register) => one.same },
           { mark: 'bad', text: FAILED, count: (one: Register) => one.failed },
         ].filter(({ count }) => shown.some((one) => count(one) > 0)),
-        4,
+        8,
         4,
       );
       bars(

@@ -149,7 +149,7 @@ function draw(id: string, name: string, areas: readonly Area[], begin: number, e
     },
     height: LEGEND + height + AXIS,
     draw(canvas) {
-      legend(canvas, kinds, 4, 4);
+      legend(canvas, kinds, 8, 4);
       const plot = plotArea(canvas, { top: LEGEND, right: 14, bottom: AXIS, left: 116 });
       const x = canvas.d3.scaleLinear().domain([begin, end]).range([0, plot.width]).clamp(true);
       const each = Math.max(1, Math.floor(MARKS / Math.max(1, areas.length)));

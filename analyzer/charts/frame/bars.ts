@@ -28,8 +28,8 @@ export function bars(canvas: Canvas, rows: readonly BarRow[], top = 0): void {
   const characters = isNarrow(canvas) ? 20 : 44;
   const names = rows.map(({ name }) => shortened(name, characters));
   const labels = rows.map((row) => row.label ?? countText(sum(row)));
-  const left = 8 + Math.max(...names.map(textWidth), 0);
-  const right = 8 + Math.max(...labels.map(textWidth), 0);
+  const left = 16 + Math.max(...names.map(textWidth), 0);
+  const right = 14 + Math.max(...labels.map(textWidth), 0);
   const height = rows.length * ROW + ABOVE + BELOW;
   const plot = plotArea(canvas, { top: ABOVE, right, bottom: BELOW, left }, height, top);
   const x = canvas.d3.scaleLinear().domain([0, most]).range([0, plot.width]);

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RecordedSession } from '../../../session/fixtures.js';
 import { Histogram } from '../../performance/histogram.js';
+import { statistics } from '../../performance/statistics.js';
 import type { Chart } from '../chart.js';
 import { WIDTHS } from '../frame/canvas.js';
 import { renderSvg } from '../frame/svg.js';
@@ -66,6 +67,25 @@ test('the charts say what happened', async () => {
   assert.match(summary('latency-cumulative'), /^One call in a hundred of .* The longest call is one of /);
   const legend = /<text[^>]*>up to [\d,]+ events in [\d.]+ µs</;
   assert.match(renderSvg(all.get('lanes') as Chart, WIDTHS.wide, 'page'), legend);
+});
+
+test('the section says what the recording took, and has the tables that no chart shows', async () => {
+  const trace = await busy(100).trace();
+  const [section] = performanceSection(trace);
+  const found = statistics(trace);
+  trace.close();
+  assert.match(
+    section?.text.join('\n') ?? '',
+    /^What the recording itself took .* % of the recorded time\. .*\n.*no latency\.$/,
+  );
+  assert.deepEqual(
+    section?.tables.map(({ title, rows }) => [title.split(/[ :]/)[0], rows.length]),
+    [
+      ['Queues', found.queues.length],
+      ['Mapping', found.mappings.length],
+      ['From', found.openings.length],
+    ],
+  );
 });
 
 test('of a few calls no part in a hundred is told', async () => {

@@ -20,11 +20,11 @@ export interface RowGroup {
   readonly leftOut: number;
 }
 
-/** `3 threads`, `the busiest 24 of 195 registers`. */
+/** `3 threads`, `24 of 195 registers (the busiest)`. */
 function groupText({ name, rows, leftOut }: RowGroup): string {
   return leftOut === 0
     ? countText(rows.length, name)
-    : `the busiest ${countText(rows.length)} of ${countText(rows.length + leftOut, name)}`;
+    : `${countText(rows.length)} of ${countText(rows.length + leftOut, name)} (the busiest)`;
 }
 
 export function rowsOverTime(
@@ -56,10 +56,10 @@ export function rowsOverTime(
     draw: (canvas) => {
       const characters = isNarrow(canvas) ? 18 : 34;
       const names = rows.map(({ series }) => shortened(series.name, characters, 'end'));
-      const left = 10 + Math.max(0, ...names.map(textWidth));
+      const left = 16 + Math.max(0, ...names.map(textWidth));
       const plot = plotArea(canvas, { top: ABOVE, right: 16, bottom: BELOW, left });
       const most = rows.reduce((sum, { series }) => Math.max(sum, ...series.bins), 1);
-      legend(canvas, cellLegend(most, `${about.unit} in ${timeSpanText(activity.binSeconds * 1e9)}`), 4, 6);
+      legend(canvas, cellLegend(most, `${about.unit} in ${timeSpanText(activity.binSeconds * 1e9)}`), 8, 6);
       rows.forEach((_, n) => {
         const y = n * ROW;
         plot.layer

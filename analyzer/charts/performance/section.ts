@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The part of a report that shows where the time goes. */
-import type { Chart, SectionMaker } from '../chart.js';
+import { statistics } from '../../performance/statistics.js';
+import {
+  mappingsTable,
+  openingsTable,
+  perturbationTexts,
+  queuesTable,
+  type StatisticsTable,
+} from '../../performance/tables.js';
+import type { Chart, ReportSection, SectionMaker } from '../chart.js';
 import { Activity } from './activity.js';
 import { doorbellChart } from './doorbells.js';
 import { cumulativeChart, distributionChart, OPERATIONS_SHOWN, type Operation } from './latency.js';
@@ -16,6 +24,19 @@ function operationsOf({ latencies }: Activity): readonly Operation[] {
     .map(([name, latency]) => ({ name, latency }))
     .sort((a, b) => b.latency.sum - a.latency.sum)
     .slice(0, OPERATIONS_SHOWN);
+}
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+}
+
+function dataTable({ title, columns, rows, more }: StatisticsTable): ReportSection['tables'][number] {
+  return {
+    title: `${title.charAt(0).toUpperCase()}${title.slice(1)}`,
+    columns: columns.map(([name, align]) => ({ name, numeric: align === 'right' })),
+    rows,
+    ...(more > 0 && { rest: `${more} more: vfiotape stats --json has all` }),
+  };
 }
 
 export const performanceSection: SectionMaker = (trace) => {
@@ -45,5 +66,17 @@ export const performanceSection: SectionMaker = (trace) => {
       : []),
     ...(activity.points.length > 0 ? [doorbellChart(activity)] : []),
   ];
-  return [{ id: 'performance', title: 'Where the time goes', text: [], tables: [], charts }];
+  const found = statistics(trace);
+  const { head, costs, notes } = perturbationTexts(found.perturbation);
+  return [
+    {
+      id: 'performance',
+      title: 'Where the time goes',
+      text: [`${sentence(head)} ${costs.join('; ')}.`, notes.map(sentence).join(' ')],
+      tables: [queuesTable(found), mappingsTable(found), openingsTable(found)]
+        .filter(({ rows }) => rows.length > 0)
+        .map(dataTable),
+      charts,
+    },
+  ];
 };

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { Finding, RuleVerdict } from '../../check/finding.js';
 import type { Latency, Series, Statistics } from '../model.js';
-import { formatCount, formatNs } from '../text.js';
+import { formatCount, formatNs } from '../tables.js';
 import type { Bound, Budget, Limit } from './budget.js';
 import { BUDGET_RULE } from './rule.js';
 

@@ -50,7 +50,7 @@ details.figures-of>summary{cursor:pointer;color:var(--link)}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;margin:.5rem 0;font-size:.93em;max-width:100%}
 th,td{text-align:left;vertical-align:top;padding:4px 12px 4px 0;border-bottom:1px solid var(--line)}
-th{font-weight:600;color:var(--muted)}
+th{font-weight:600;color:var(--muted);overflow-wrap:normal}
 td.number,th.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 dl{display:grid;grid-template-columns:minmax(9em,max-content) 1fr;gap:3px 16px;margin:.5rem 0}
 dt{color:var(--muted)}
