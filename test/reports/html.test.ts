@@ -142,6 +142,27 @@ test('links lead somewhere, and ids are given once, with several traces too', ()
   for (const [, target = ''] of page.matchAll(/ href="#([^"]+)"/g)) assert.ok(ids.includes(target), target);
 });
 
+test('many findings of one rule are folded into one, errors never', () => {
+  const trace = sampleTraceReport();
+  const [first] = trace.findings;
+  const many = (severity: 'error' | 'warning' | 'note', count: number) =>
+    Array.from({ length: count }, (_, i) => ({
+      ...(first as (typeof trace.findings)[number]),
+      severity,
+      state: 'new' as const,
+      fingerprint: `${severity}${i}`,
+      message: `the ${severity} of place ${i}`,
+    }));
+  const findings = [...many('error', 5), ...many('warning', 3), ...many('note', 1234)];
+  const page = renderHtml({ ...sampleReport(), reports: [{ ...trace, findings }] });
+  assert.deepEqual(
+    [...page.matchAll(/<b>([\d,]+ findings)<\/b>/g)].map(([, text]) => text),
+    ['1,234 findings'],
+  );
+  for (const { fingerprint } of findings) assert.ok(page.includes(` id="${fingerprint}"`), fingerprint);
+  assertHarmless(page);
+});
+
 test('hostile text stays text', () => {
   assertHarmless(renderHtml(hostileReport()));
 });
