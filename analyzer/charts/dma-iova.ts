@@ -15,7 +15,7 @@ import { countText, sizeText, timeSpanText, timeUnit } from './frame/units.js';
 
 const SPACES = 4;
 const AREAS = 200;
-const MARKS = 3000;
+const MARKS = 1000;
 const TABLE_ROWS = 60;
 const ROWS_HEIGHT = 360;
 const LEGEND = 24;

@@ -100,7 +100,7 @@ function draw(spans: readonly PhaseSpan[], nameOf: (device: number) => string): 
       canvas.root
         .append('text')
         .attr('class', 'strong')
-        .attr('x', 4)
+        .attr('x', 8)
         .attr('y', blockHeight + 18)
         .text('Setting up, enlarged');
       gantt(canvas, blocks, from, setUp, blockHeight + TITLE);

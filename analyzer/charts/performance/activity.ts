@@ -94,12 +94,15 @@ export class Activity {
   readonly registers = new SeriesTable();
   /** Events whose timing is mostly the recorder's: accesses that were not patched, and losses. */
   readonly doubtful = new Float64Array(BINS);
+  /** Some of the doorbells that an interrupt answered. */
   readonly points: Point[] = [];
+  /** All of them, by queue: ns from the doorbell to the wake-up. */
+  readonly answers = new Map<string, Histogram>();
   /** By operation: what the calls took, ns. */
   readonly latencies = new Map<string, Histogram>();
-  pairs = 0;
   readonly #width: number;
   readonly #waiting = new Map<number, number>();
+  #pairs = 0;
 
   constructor(trace: Trace) {
     const { from, to } = timeSpan(trace);
@@ -153,7 +156,8 @@ export class Activity {
           access ? this.registers.of(`${text.object} ${place}`) : undefined,
         ].filter((series) => series !== undefined);
         const doubtful = (access && text.name.tier > PATCHED) || text.name.kind === EventKind.LOST;
-        return { text, flow: flows.role(text), counted, latency: this.#latency(text.operation), doubtful };
+        const latency = held(this.latencies, text.operation);
+        return { text, flow: flows.role(text), counted, latency, doubtful };
       },
       ({ text, flow, counted, latency, doubtful }) => {
         const bin = this.#bin(walk.time + walk.duration);
@@ -165,15 +169,6 @@ export class Activity {
     );
     for (const _events of rows);
     flows.end();
-  }
-
-  #latency(operation: string): Histogram {
-    let latency = this.latencies.get(operation);
-    if (latency === undefined) {
-      latency = new Histogram();
-      this.latencies.set(operation, latency);
-    }
-    return latency;
   }
 
   #bin(time: number): number {
@@ -188,10 +183,11 @@ export class Activity {
 
   /** Every one of the first, then ever fewer at random places (a reservoir, with a fixed sequence). */
   #point(point: Point): void {
-    this.pairs++;
+    held(this.answers, point.queue).add(Math.round(point.latency));
+    this.#pairs++;
     if (this.points.length < POINTS_MAX) this.points.push(point);
     else {
-      const at = Math.floor(fraction(this.pairs) * this.pairs);
+      const at = Math.floor(fraction(this.#pairs) * this.#pairs);
       if (at < POINTS_MAX) this.points[at] = point;
     }
   }
@@ -200,6 +196,15 @@ export class Activity {
   get binSeconds(): number {
     return this.#width / 1e9;
   }
+}
+
+function held(histograms: Map<string, Histogram>, name: string): Histogram {
+  let histogram = histograms.get(name);
+  if (histogram === undefined) {
+    histogram = new Histogram();
+    histograms.set(name, histogram);
+  }
+  return histogram;
 }
 
 function fraction(n: number): number {

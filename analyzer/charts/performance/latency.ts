@@ -54,7 +54,7 @@ export function distributionChart(operations: readonly Operation[]): Chart {
   return {
     id: 'latency',
     title: 'How long calls take',
-    summary: `${operations.length === 1 ? 'The operation that takes' : `The ${operations.length} operations that take`} the most time; ${first?.name ?? ''} takes ${timeSpanText(first?.latency.sum ?? 0)} in all, half of its calls up to ${timeSpanText(first?.latency.quantile(0.5) ?? 0)} each.${operations.some(({ name }) => name === 'wake') ? ' wake is the sleep until an interrupt came.' : ''} Loads and stores are recorded with one stamp: they have no latency.`,
+    summary: `${operations.length === 1 ? 'The operation that takes' : `The ${operations.length} operations that take`} the most time; ${first?.name ?? ''} takes ${timeSpanText(first?.latency.sum ?? 0)} in all, half of its calls up to ${timeSpanText(first?.latency.quantile(0.5) ?? 0)} each.${operations.some(({ name }) => name === 'wake') ? ' wake is the sleep until an interrupt came.' : ''}`,
     table: table(operations),
     height: operations.length * PANEL + 56,
     draw: (canvas) => {

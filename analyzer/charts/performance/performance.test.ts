@@ -7,6 +7,7 @@ import { statistics } from '../../performance/statistics.js';
 import type { Chart } from '../chart.js';
 import { WIDTHS } from '../frame/canvas.js';
 import { renderSvg } from '../frame/svg.js';
+import { timeSpanText } from '../frame/units.js';
 import { distributionChart } from './latency.js';
 import { performanceSection } from './section.js';
 
@@ -86,6 +87,17 @@ test('the section says what the recording took, and has the tables that no chart
       ['From', found.openings.length],
     ],
   );
+});
+
+test('the chart of doorbells says of all of them what statistics say', async () => {
+  const trace = await busy(4000).trace();
+  const chart = performanceSection(trace)[0]?.charts.find(({ id }) => id === 'doorbell-to-interrupt');
+  const [queue] = statistics(trace).queues;
+  trace.close();
+  const { p50_ns = 0, p99_ns = 0, max_ns = 0 } = queue?.doorbell_to_wake ?? {};
+  assert.deepEqual(chart?.table.rows, [
+    ['device0 queue 1', '4,000', ...[p50_ns, p99_ns, max_ns].map(timeSpanText)],
+  ]);
 });
 
 test('of a few calls no part in a hundred is told', async () => {

@@ -74,6 +74,7 @@ figure .narrow{display:none}
 main{padding:14px 12px 40px}
 dl{grid-template-columns:1fr;gap:0}
 dd{margin-bottom:6px}
+th,td{overflow-wrap:normal}
 figure .wide{display:none}
 figure .narrow{display:block}
 }
