@@ -99,6 +99,22 @@ test('interrupts: what the counters say, vectors that never fired, and those tha
   assert.match(all.get('interrupts')?.summary ?? '', /4 interrupts of 2 vectors .*; 1 never signalled/);
 });
 
+test('a vector that KVM takes is not called silent', () => {
+  const trace = openTrace(join(CORPUS, 'qemu/nested-kvm.vtape'));
+  const chart = sessionSection(trace)[0]?.charts.find(({ id }) => id === 'interrupts');
+  const inKernel = statistics(trace).interrupts.filter((vector) => vector.in_kernel);
+  trace.close();
+  assert.deepEqual(
+    chart?.table.rows.map(([vector, signalled, , , seen]) => `${vector} ${signalled} ${seen}`),
+    ['INTX[0] 0 in part or not: KVM listened', 'ERR[0] 0 by the driver', 'REQ[0] 0 by the driver'],
+  );
+  assert.match(chart?.summary ?? '', /; 2 never signalled; 1 went straight to KVM, /);
+  assert.deepEqual(
+    inKernel.map(({ vector }) => vector),
+    ['INTX[0]'],
+  );
+});
+
 test('where several devices were opened, each row says which one it is of', async () => {
   const s = new RecordedSession();
   const { device } = s.openNvme();

@@ -33,21 +33,29 @@ export const interrupts: ChartMaker = (story) => {
     }
     return found;
   };
+  /** What goes to KVM wakes nobody: no event tells of it. */
+  const toKernel = () => {
+    for (const { role, device, index, vector } of story.session.interrupts.kernelRoutes()) {
+      const found = role === 'trigger' ? vectorOf(device, index, vector) : undefined;
+      if (found !== undefined) found.inKernel = true;
+    }
+  };
   return {
     ioctl: {
+      KVM_IRQFD: toKernel,
       VFIO_DEVICE_SET_IRQS: ({ device, before, ok }) => {
         if (device === undefined || !ok) return;
         const { index = 0, start = 0 } = decode(IRQ_SET, before);
         irqSetDescriptors(before).forEach((fd, i) => {
           if (fd >= 0) vectorOf(device.id, index, start + i);
         });
+        toKernel();
       },
     },
-    eventfd: ({ route, inKernel }) => {
+    eventfd: ({ route }) => {
       if (route?.role !== 'trigger') return undefined;
       const vector = vectorOf(route.device, route.index, route.vector);
       if (vector === undefined) return undefined;
-      if (inKernel) vector.inKernel = true;
       return (row, action) => {
         if (action === 'wake') vector.wakes++;
         else if (action === 'read' && row.errno === 0) {
@@ -91,7 +99,7 @@ function draw(vectors: readonly Vector[], prefix: (device: number) => string): C
       `${countText(total, 'interrupt')} of ${countText(vectors.length, 'vector')} that had an eventfd`,
       ...(silent > 0 ? [`${countText(silent)} never signalled`] : []),
       ...(inKernel > 0
-        ? [`${countText(inKernel)} went straight to KVM, where the recorder does not see them`]
+        ? [`${countText(inKernel)} went straight to KVM, where the recorder sees nothing`]
         : []),
     ]
       .join('; ')
@@ -120,7 +128,7 @@ function draw(vectors: readonly Vector[], prefix: (device: number) => string): C
         shown.map((one) => ({
           name: name(one),
           parts: [{ value: seen(one), mark: 'c1' }],
-          label: one.inKernel ? `${countText(seen(one))} (KVM)` : countText(seen(one)),
+          label: one.inKernel ? `${countText(seen(one))} seen, others to KVM` : countText(seen(one)),
         })),
       );
     },

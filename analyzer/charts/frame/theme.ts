@@ -3,7 +3,7 @@
  * Colours live in classes, never in the marks: the same picture is read in the light, in the dark and in print.
  *
  * `c1` … `c8`: areas and bars of the series; `l1` … `l8`: lines; `h0` … `h8`: steps of a heat map, from none to most;
- * `good`, `bad`: areas that say so; `axis`, `grid`, `muted`, `strong`, `note`: what stands around them. Text is ink by itself.
+ * `good`, `bad`: areas that say so; `reach`: a line not seen, wide enough to be pointed at; `axis`, `grid`, `muted`, `strong`, `note`: what stands around them. Text is ink by itself.
  */
 interface Theme {
   readonly paper: string;
@@ -66,6 +66,7 @@ function rules({ paper, ink, muted, axis, grid, good, bad, series, heat }: Theme
 const SHAPES = `.chart text{font-family:${FONT};font-size:12px}
 .chart .axis text{font-size:11px}
 .chart .strong{font-weight:600}
+.chart .reach{opacity:0;stroke-width:12px}
 ${LIGHT.heat.map((_, i) => `.chart .h${i}`).join(',')}{shape-rendering:crispEdges}`;
 
 /** `light` for what can't ask the reader which one is wanted: a PNG. */

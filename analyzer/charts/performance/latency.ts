@@ -174,6 +174,10 @@ export function cumulativeChart(operations: readonly Operation[]): Chart {
         marks
           .append('path')
           .attr('class', `l${n + 1}`)
+          .attr('d', path);
+        marks
+          .append('path')
+          .attr('class', `l${n + 1} reach`)
           .attr('d', path)
           .append('title')
           .text(

@@ -80,7 +80,7 @@ export function rowsOverTime(
         const y = n * ROW;
         cells(
           { marks, width: plot.width },
-          { bins: series.bins, y, height: ROW - 2, what: series.name },
+          { bins: series.bins, y, height: ROW - 2, name: series.name, unit: about.unit },
           most,
         );
       });

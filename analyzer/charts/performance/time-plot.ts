@@ -43,7 +43,14 @@ export function cellLegend(most: number, what: string): readonly LegendEntry[] {
 /** One row of cells, darker where there was more; `most` of one bin is the darkest. */
 export function cells(
   { marks, width: across }: { readonly marks: Layer; readonly width: number },
-  row: { readonly bins: Float64Array; readonly y: number; readonly height: number; readonly what: string },
+  row: {
+    readonly bins: Float64Array;
+    readonly y: number;
+    readonly height: number;
+    readonly name: string;
+    /** What is counted: `events`. */
+    readonly unit: string;
+  },
   most: number,
 ): void {
   const width = across / BINS;
@@ -59,7 +66,7 @@ export function cells(
       .attr('width', Math.max(width + OVERLAP, 1))
       .attr('height', row.height)
       .append('title')
-      .text(`${row.what}: ${countText(count)}`);
+      .text(`${row.name}: ${countText(count)} ${row.unit}`);
   });
 }
 
