@@ -21,7 +21,7 @@ import { type MappedRegion, Mappings } from './mappings.js';
 import { ObjectNames } from './object-names.js';
 import { payloadBytes } from './payloads.js';
 
-/** The kinds that can change the state: the others may be passed over. */
+/** The kinds that can change the state: the others may be passed over; loads while `awaitsLayout` says no. */
 export const STATE_KINDS: readonly number[] = [
   EventKind.OPEN,
   EventKind.CLOSE,
@@ -62,6 +62,14 @@ export class Session implements SessionContext {
     const state = new DeviceState(object, kind, this.names.device(object));
     this.#devices.set(object, state);
     return state;
+  }
+
+  /** Whether a device is open of which a load may yet tell where its registers lie (NVMe's CAP). */
+  get awaitsLayout(): boolean {
+    for (const { id, kind } of this.definitions.objects.values())
+      if (isDevice(kind) && this.device(id)?.registers.awaitsLayout === true && this.descriptors.holds(id))
+        return true;
+    return false;
   }
 
   /** Which ioctl a number is on this object, as far as the recording has told by now. */

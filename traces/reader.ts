@@ -33,8 +33,8 @@ export interface BatchQuery extends Range {
   readonly columns?: readonly ColumnName[];
   /** Whether to decode payloads; true by default. */
   readonly payloads?: boolean;
-  /** Chunks that hold none of these kinds are skipped; those that do are given whole. */
-  readonly kinds?: readonly number[];
+  /** Chunks that hold none of these kinds are skipped; those that do are given whole. A function is asked before each chunk. */
+  readonly kinds?: readonly number[] | (() => readonly number[]);
   /**
    * Rows by what they have in common (event-groups.ts), over the whole of the batch: then kind, flags, thread, object, fd, op,
    * offset, result, errno and site are good in the groups' own rows only.
@@ -329,7 +329,7 @@ class OpenTrace implements Trace {
         table.content(n) === Content.CHUNK &&
         table.firstEvent(n) < to &&
         table.firstEvent(n) + table.events(n) > from &&
-        (table.kinds(n) & mask) !== 0n &&
+        (table.kinds(n) & mask()) !== 0n &&
         table.firstTicks(n) <= window.last &&
         table.lastTicks(n) >= window.first &&
         this.readChunk(n, batch, wanted, query.payloads ?? true, query.groups) &&
@@ -432,7 +432,7 @@ class OpenTrace implements Trace {
       if (chunk.firstEvent >= to) {
         return;
       }
-      if ((mask & chunk.kinds) !== 0n && narrow(batch, from, to, window)) {
+      if ((mask() & chunk.kinds) !== 0n && narrow(batch, from, to, window)) {
         yield batch;
       }
     }
@@ -484,10 +484,12 @@ function wantedColumns(query: BatchQuery, byTime: boolean): ReadonlySet<ColumnNa
   return wanted;
 }
 
-function kindMask(kinds: readonly number[] | undefined): bigint {
-  return kinds === undefined
-    ? 0xffff_ffff_ffff_ffffn
-    : kinds.reduce((mask, kind) => mask | (1n << BigInt(Math.min(kind, 63))), 0n);
+function kindMask(kinds: BatchQuery['kinds']): () => bigint {
+  const maskOf = (list: readonly number[]): bigint =>
+    list.reduce((mask, kind) => mask | (1n << BigInt(Math.min(kind, 63))), 0n);
+  if (typeof kinds === 'function') return () => maskOf(kinds());
+  const mask = kinds === undefined ? MAX_U64 : maskOf(kinds);
+  return () => mask;
 }
 
 interface Window {

@@ -26,6 +26,7 @@ export class DeviceRegisters {
   #lookups = new Map<number, RegisterLookup>();
   #configVersion = -1;
   #learned = 0;
+  #isTold = false;
 
   constructor(identity: DeviceIdentity, config: ConfigSpace) {
     this.#identity = identity;
@@ -52,10 +53,16 @@ export class DeviceRegisters {
     return this.#layoutMask(region, offset) !== undefined;
   }
 
+  /** Whether a register that the layout depends on is still to be read. */
+  get awaitsLayout(): boolean {
+    return this.#map?.layoutRegisters !== undefined && !this.#isTold;
+  }
+
   /** The driver read this. */
   learn(region: number, offset: number, width: number, value: bigint): void {
     const mask = this.#layoutMask(region, offset);
     if (mask === undefined) return;
+    if (BigInt.asUintN(Math.min(64, 8 * width), mask) !== 0n) this.#isTold = true;
     const key = `${region}:${offset}:${width}`;
     const held = value & mask;
     if ((this.#seen.get(key) ?? 0n) !== held) {

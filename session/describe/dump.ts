@@ -37,7 +37,6 @@ export function* dump(
   const lines = new LineWriter(trace.definitions, session.names, sites, trace.stream || threads.size > 1);
   const changes = new Uint8Array(256);
   for (const kind of STATE_KINDS) changes[kind] = 1;
-  // A load may tell where registers lie (NVMe's CAP); chunks of nothing but loads are not read for it.
   changes[EventKind.LOAD] = 1;
   let text = '';
 
@@ -46,7 +45,8 @@ export function* dump(
     end: number,
     kinds: readonly number[] | undefined,
   ): Generator<string, void, undefined> {
-    for (const batch of trace.batches({ from: first, to: end, ...(kinds && { kinds }) })) {
+    const needed = kinds && (() => (session.awaitsLayout ? [...kinds, EventKind.LOAD] : kinds));
+    for (const batch of trace.batches({ from: first, to: end, ...(needed && { kinds: needed }) })) {
       for (let row = batch.begin; row < batch.end; row++) {
         subject.at(batch, row);
         const quiet = batch.firstEvent + row < from;
@@ -68,7 +68,7 @@ export function* dump(
   const wanted = filter?.kinds === undefined ? undefined : [...new Set([...filter.kinds, ...STATE_KINDS])];
   if (trace.stream || from === 0) yield* rows(0, to, wanted);
   else {
-    // Chunks with nothing but register accesses are passed over on the way to the first event.
+    // Chunks with nothing but register accesses are mostly passed over on the way to the first event.
     yield* rows(0, from, STATE_KINDS);
     yield* rows(from, to, wanted);
   }
