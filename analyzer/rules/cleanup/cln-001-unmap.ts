@@ -28,7 +28,7 @@ close; a driver that leaves it to that leaks as soon as it keeps the container.`
       check.report({
         key: `ioas ${space.ioas}`,
         object: space.object,
-        message: `${countText(mappings.length, 'mapping')} of ${sizeText(bytes)}B in all were live ${when}`,
+        message: `${countText(mappings.length, 'mapping')} (${sizeText(bytes)} in all) ${mappings.length === 1 ? 'was' : 'were'} live ${when}`,
         evidence: [{ event, note: when }],
       });
     };
