@@ -207,7 +207,8 @@ export function perturbationTexts(perturbation: Perturbation): {
     notes.push(
       `${formatCount(count)} ${count === 1 ? 'access' : 'accesses'} by ${site} ${count === 1 ? 'was' : 'were'} ${how}${why === '' ? '' : ` (${why})`}: don't trust ${count === 1 ? 'its' : 'their'} timing`,
     );
-  notes.push('loads and stores are stamped once: they have rates, no latency');
+  if (costs.some(({ how }) => how.startsWith('access')))
+    notes.push('loads and stores are stamped once: they have rates, no latency');
   return {
     head: `what the recording itself took (${mmio === '' ? 'no MMIO' : `--mmio ${mmio}`}): about ${(share * 100).toPrecision(2)} % of the recorded time`,
     costs: costs.map(

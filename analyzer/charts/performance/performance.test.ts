@@ -77,7 +77,7 @@ test('the section says what the recording took, and has the tables that no chart
   trace.close();
   assert.match(
     section?.text.join('\n') ?? '',
-    /^What the recording itself took .* % of the recorded time\. .*\n.*no latency\.$/,
+    /^What the recording itself took .* % of the recorded time\. .*\n(.*\n)?.*no latency\.$/,
   );
   assert.deepEqual(
     section?.tables.map(({ title, rows }) => [title.split(/[ :]/)[0], rows.length]),

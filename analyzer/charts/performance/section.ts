@@ -72,7 +72,7 @@ export const performanceSection: SectionMaker = (trace) => {
     {
       id: 'performance',
       title: 'Where the time goes',
-      text: [`${sentence(head)} ${costs.join('; ')}.`, notes.map(sentence).join(' ')],
+      text: [`${sentence(head)} ${costs.join('; ')}.`, ...notes.map(sentence)],
       tables: [queuesTable(found), mappingsTable(found), openingsTable(found)]
         .filter(({ rows }) => rows.length > 0)
         .map(dataTable),
