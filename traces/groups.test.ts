@@ -156,3 +156,18 @@ test('more groups than are numbered are numbered anew', async () => {
   assert.equal(new Set(offsets.values()).size, offsets.size);
   trace.close();
 });
+
+test('what is looked up between two rows leaves the groups as they are', async () => {
+  const path = await writtenWithOffsets('looked-up', 3, 500, (chunk, row) => BigInt((row * (chunk + 1)) % 20));
+  const trace = openTrace(path);
+  for (const batch of trace.batches({ groups: true, columns: ['time'] })) {
+    const { groups } = batch;
+    assert.ok(groups !== undefined);
+    const of = groups.of.slice(0, batch.length);
+    const numbers = groups.numbers.slice(0, groups.count);
+    assert.equal(trace.event((batch.firstEvent + 500) % 1500)?.kind, 24);
+    assert.deepEqual(groups.of.slice(0, batch.length), of);
+    assert.deepEqual(groups.numbers.slice(0, groups.count), numbers);
+  }
+  trace.close();
+});

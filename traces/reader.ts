@@ -37,7 +37,7 @@ export interface BatchQuery extends Range {
   readonly kinds?: readonly number[] | (() => readonly number[]);
   /**
    * Rows by what they have in common (event-groups.ts), over the whole of the batch: then kind, flags, thread, object, fd, op,
-   * offset, result, errno and site are good in the groups' own rows only.
+   * offset, result, errno and site are good in the groups' own rows only. Of one trace no other batch may be asked for meanwhile.
    */
   readonly groups?: boolean;
 }
@@ -128,6 +128,8 @@ class OpenTrace implements Trace {
   private streamed = 0;
   private streamPosition: number;
   private streamSummary: TraceSummary | undefined;
+  /** Its own: what the batches' reader has made of a chunk is in use between two rows. */
+  private readonly eventReader = new ChunkReader();
   private eventBatch: EventBatch | undefined;
   private eventChunk = -1;
 
@@ -246,7 +248,7 @@ class OpenTrace implements Trace {
     if (this.eventChunk !== chunk) {
       this.eventBatch ??= new EventBatch(table.largestChunk());
       this.eventChunk = -1;
-      if (!this.readChunk(chunk, this.eventBatch, ALL_COLUMNS, true)) {
+      if (!this.readChunk(this.eventReader, chunk, this.eventBatch, ALL_COLUMNS, true)) {
         return undefined;
       }
       this.eventChunk = chunk;
@@ -332,7 +334,7 @@ class OpenTrace implements Trace {
         (table.kinds(n) & mask()) !== 0n &&
         table.firstTicks(n) <= window.last &&
         table.lastTicks(n) >= window.first &&
-        this.readChunk(n, batch, wanted, query.payloads ?? true, query.groups) &&
+        this.readChunk(this.reader, n, batch, wanted, query.payloads ?? true, query.groups) &&
         narrow(batch, from, to, window)
       ) {
         yield batch;
@@ -341,6 +343,7 @@ class OpenTrace implements Trace {
   }
 
   private readChunk(
+    reader: ChunkReader,
     n: number,
     into: EventBatch,
     wanted: ReadonlySet<ColumnName>,
@@ -354,7 +357,7 @@ class OpenTrace implements Trace {
       if (frame === undefined || frame.content !== Content.CHUNK || frame.size !== table.size(n)) {
         throw new MalformedChunk('not a chunk');
       }
-      const chunk = this.reader.read(frame, packet, into, wanted, payloads, groups);
+      const chunk = reader.read(frame, packet, into, wanted, payloads, groups);
       if (chunk.firstEvent !== table.firstEvent(n) || chunk.events !== table.events(n)) {
         throw new MalformedChunk('holds other events than the index says');
       }
