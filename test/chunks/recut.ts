@@ -33,12 +33,18 @@ async function writerLike(trace: Trace, path: string, options: WriterOptions): P
   return writer;
 }
 
+export interface Recut {
+  readonly codec?: 'deflate' | 'none';
+  /** True unless given; false: as a recorder that is killed leaves it. */
+  readonly sealed?: boolean;
+}
+
 /** Numbers and everything else stay. */
 export async function recut(
   from: string,
   path: string,
   ends: ChunkEnd,
-  codec: WriterOptions['codec'] = 'deflate',
+  { codec = 'deflate', sealed = true }: Recut = {},
 ): Promise<void> {
   const trace = openTrace(from);
   const writer = await writerLike(trace, path, { codec });
@@ -51,7 +57,8 @@ export async function recut(
   }
   await copier.flush();
   assert.ok(trace.summary !== undefined);
-  await writer.seal(trace.summary);
+  if (sealed) await writer.seal(trace.summary);
+  else await writer.close();
   trace.close();
 }
 

@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ReportSection } from '../../analyzer/charts/chart.js';
+import { timeSpan } from '../../analyzer/charts/frame/time-span.js';
 import { performanceSection } from '../../analyzer/charts/performance/section.js';
 import { SessionCharts } from '../../analyzer/charts/session.js';
 import type { Finding } from '../../analyzer/check/finding.js';
@@ -112,11 +113,10 @@ async function windows(path: string): Promise<string> {
 /** Spans of time, as the library takes them. */
 async function spans(path: string): Promise<string> {
   return reading(path, (trace) => {
-    const all = [...trace.events({ payloads: false })].map(({ time, duration }) => time + duration);
-    const [first = 0, last = 0] = [Math.min(...all), Math.max(...all)];
+    const { from, to } = timeSpan(trace);
     const numbers = [0, 0.25, 0.5].map((part) => {
-      const fromTime = first + (last - first) * part;
-      const toTime = fromTime + (last - first) / 4;
+      const fromTime = from + (to - from) * part;
+      const toTime = fromTime + (to - from) / 4;
       return [...trace.events({ fromTime, toTime, payloads: false })].map(({ number }) => number);
     });
     return json(numbers);
