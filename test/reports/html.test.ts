@@ -126,7 +126,7 @@ test('the verdict comes first, then findings, the device, the rules, and what wa
     [...places].sort((a, b) => a - b),
     places,
   );
-  assert.match(page, /Well-behaved: <span class="badge pass">yes<\/span>/);
+  assert.match(page, /MSI-X layout well-behaved: <span class="badge pass">yes<\/span>/);
   assert.match(page, /BAR0\+0x2000, 1040 bytes, begins at a page/);
   assert.match(page, /too short for a jump/);
   assert.match(page, /the waiver of RST-005 fits no finding/);

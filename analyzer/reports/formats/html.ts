@@ -106,14 +106,14 @@ ${parts.map(({ id, title, body }) => html`<h2 id="${prefix}${id}">${title}</h2>\
 function head({ trace, rules: list, devices, profile }: TraceReport): Markup {
   const count = (status: string) => list.filter((rule) => rule.status === status).length;
   const figures: readonly (readonly [number, string])[] = [
-    [count('fail'), 'rules failed'],
-    [count('note'), 'with notes'],
+    [count('fail'), 'rules with errors or warnings'],
+    [count('note'), 'with notes only'],
     [count('unknown'), 'unknown'],
     [count('pass'), 'passed'],
     [count('not applicable'), 'not applicable'],
   ];
   const which = devices.map(
-    ({ object, bdf, well_behaved }) => `${object} ${bdf} (well-behaved: ${well_behaved})`,
+    ({ object, bdf, well_behaved }) => `${object} ${bdf} (MSI-X layout well-behaved: ${well_behaved})`,
   );
   return html`<p><code>${trace.command.join(' ')}</code></p>
 <p class="muted">${trace.file}: ${trace.events.toLocaleString('en-US')} events in ${durationText(trace.duration_ns)}, profile ${profile}${which.length === 0 ? '' : `; ${which.join(', ')}`}${trace.gaps.length === 0 ? '' : '; the recording is incomplete, see below'}.</p>

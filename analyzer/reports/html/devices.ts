@@ -24,7 +24,7 @@ export function device(one: ReportedDevice, findings: readonly ReportedFinding[]
   const [badge, text] = WELL_BEHAVED[one.well_behaved];
   const shared = findings.filter(({ rule, bdf }) => rule === 'MSI-006' && bdf === one.bdf);
   return html`<h3>${[one.object, one.bdf].filter((part) => part !== '').join(' ')}</h3>
-<p>Well-behaved: <span class="badge ${badge}">${one.well_behaved}</span> ${text} ${shared.map(({ message }) => html`<br>${message}. `)}</p>
+<p>MSI-X layout well-behaved: <span class="badge ${badge}">${one.well_behaved}</span> ${text} ${shared.map(({ message }) => html`<br>${message}. `)}</p>
 ${list([
   ['Vendor and device', html`<code>${digits(one.vendor, 4)}:${digits(one.device, 4)}</code>`],
   ['Subsystem', html`<code>${digits(one.subsystem_vendor, 4)}:${digits(one.subsystem_device, 4)}</code>`],

@@ -18,7 +18,7 @@ ${list([
     'Recorded',
     `${dateText(trace.recorded_at_ns)}, for ${durationText(trace.duration_ns)}, by ${trace.recorder}`,
   ],
-  ['Machine', `${trace.host}, Linux ${trace.kernel}`],
+  ['Machine', machineText(trace)],
   ['VFIO', trace.backend === 'kernel' ? 'of the machine’s kernel' : trace.backend],
   ['Its interface', trace.dialect],
   ['Loads and stores', mmioText(trace.mmio)],
@@ -57,6 +57,11 @@ ${table({
     places.join(', ') + (reason !== '' && places.length < instructions ? ', …' : ''),
   ]),
 })}`;
+}
+
+/** A generated trace has neither. */
+function machineText({ host, kernel }: TraceReport['trace']): string {
+  return [host, kernel === '' ? '' : `Linux ${kernel}`].filter((part) => part !== '').join(', ');
 }
 
 function mmioText(mode: string): string {

@@ -16,7 +16,7 @@ interface Group {
 }
 
 const GROUPS: readonly Group[] = [
-  { status: 'fail', title: 'Failed', badge: 'fail', printed: true },
+  { status: 'fail', title: 'Failed, with errors or warnings', badge: 'fail', printed: true },
   { status: 'note', title: 'Passed, with notes', badge: 'note', printed: true },
   { status: 'unknown', title: 'Unknown: an input was missing', badge: 'unknown', printed: true },
   { status: 'pass', title: 'Passed', badge: 'pass' },
