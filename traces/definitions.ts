@@ -67,19 +67,19 @@ export class DefinitionStore implements DefinitionMaps {
       this.mmioSites.set(definition.site, definition);
     }
   }
+}
 
-  /** All of them as lists, as they were written but for those that a later one replaced. */
-  lists(): Definitions {
-    return {
-      processes: [...this.processes.values()],
-      threads: [...this.threads.values()],
-      objects: [...this.objects.values()],
-      modules: [...this.modules.values()],
-      sites: [...this.sites.values()],
-      devices: [...this.devices.values()],
-      mmioSites: [...this.mmioSites.values()],
-    };
-  }
+/** All of them as lists, as they were written but for those that a later one replaced. */
+export function listsOf(definitions: DefinitionMaps): Definitions {
+  return {
+    processes: [...definitions.processes.values()],
+    threads: [...definitions.threads.values()],
+    objects: [...definitions.objects.values()],
+    modules: [...definitions.modules.values()],
+    sites: [...definitions.sites.values()],
+    devices: [...definitions.devices.values()],
+    mmioSites: [...definitions.mmioSites.values()],
+  };
 }
 
 export function countDefinitions(definitions: Partial<Definitions>): number {

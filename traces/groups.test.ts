@@ -158,7 +158,9 @@ test('more groups than are numbered are numbered anew', async () => {
 });
 
 test('what is looked up between two rows leaves the groups as they are', async () => {
-  const path = await writtenWithOffsets('looked-up', 3, 500, (chunk, row) => BigInt((row * (chunk + 1)) % 20));
+  const path = await writtenWithOffsets('looked-up', 3, 500, (chunk, row) =>
+    BigInt((row * (chunk + 1)) % 20),
+  );
   const trace = openTrace(path);
   for (const batch of trace.batches({ groups: true, columns: ['time'] })) {
     const { groups } = batch;

@@ -7,7 +7,7 @@ import { ChunkReader } from './chunk-reader.js';
 import { EventBatch } from './columns.js';
 import { type Damage, DamageList } from './damage.js';
 import { MalformedChunk } from './decode.js';
-import { DefinitionStore } from './definitions.js';
+import { DefinitionStore, listsOf } from './definitions.js';
 import { TraceError } from './errors.js';
 import { partsOf } from './flight.js';
 import { Content, checksumFits, contentOf, parseFrame } from './frame.js';
@@ -142,7 +142,7 @@ export async function takeUp(path: string): Promise<Remains> {
     kindCounts: inventory.kindCounts,
     resumed: {
       header,
-      definitions: definitions.lists(),
+      definitions: listsOf(definitions),
       rings: [...inventory.rings.values()],
       events,
       lastTicks: inventory.lastTicks,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A window of a recording as a recording of its own, with the set-up that it needs. */
+import { listsOf } from '../../traces/definitions.js';
 import { eventOfRow } from '../../traces/event-of-row.js';
 import type { Trace } from '../../traces/reader.js';
 import { TraceWriter } from '../../traces/writer.js';
@@ -24,16 +25,7 @@ export async function trim(trace: Trace, output: string, from: number, end: numb
   const copier = new EventCopier(writer);
   const copied = { setUp: 0, window: 0 };
   try {
-    const { definitions } = trace;
-    await writer.writeDefinitions({
-      processes: [...definitions.processes.values()],
-      threads: [...definitions.threads.values()],
-      objects: [...definitions.objects.values()],
-      modules: [...definitions.modules.values()],
-      sites: [...definitions.sites.values()],
-      devices: [...definitions.devices.values()],
-      mmioSites: [...definitions.mmioSites.values()],
-    });
+    await writer.writeDefinitions(listsOf(trace.definitions));
     for (const batch of trace.batches({ from: 0, to: end })) {
       for (let row = batch.begin; row < batch.end; row++) {
         const isInside = batch.firstEvent + row >= from;

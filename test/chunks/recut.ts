@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { EventCopier } from '../../session/copy-events.js';
 import type { EventBatch } from '../../traces/columns.js';
+import { listsOf } from '../../traces/definitions.js';
 import { EventKind } from '../../traces/model.js';
 import { openTrace, type Trace } from '../../traces/reader.js';
 import { TraceWriter, type WriterOptions } from '../../traces/writer.js';
@@ -19,17 +20,8 @@ export const afterCalls: ChunkEnd = ({ kind }, row) =>
   kind[row] === EventKind.IOCTL || kind[row] === EventKind.MMAP || kind[row] === EventKind.EVENTFD;
 
 async function writerLike(trace: Trace, path: string, options: WriterOptions): Promise<TraceWriter> {
-  const { definitions } = trace;
   const writer = await TraceWriter.create(path, trace.header, options);
-  await writer.writeDefinitions({
-    processes: [...definitions.processes.values()],
-    threads: [...definitions.threads.values()],
-    objects: [...definitions.objects.values()],
-    modules: [...definitions.modules.values()],
-    sites: [...definitions.sites.values()],
-    devices: [...definitions.devices.values()],
-    mmioSites: [...definitions.mmioSites.values()],
-  });
+  await writer.writeDefinitions(listsOf(trace.definitions));
   return writer;
 }
 

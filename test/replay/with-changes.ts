@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import type { EventBatch } from '../../traces/columns.js';
+import { listsOf } from '../../traces/definitions.js';
 import { openTrace, type Trace } from '../../traces/reader.js';
 import { TraceWriter } from '../../traces/writer.js';
 
@@ -11,15 +12,7 @@ export async function withChanges(
   change: (batch: EventBatch, row: number) => boolean,
 ): Promise<{ readonly trace: Trace; readonly events: readonly number[] }> {
   const writer = await TraceWriter.create(path, trace.header);
-  const { definitions } = trace;
-  await writer.writeDefinitions({
-    processes: [...definitions.processes.values()],
-    threads: [...definitions.threads.values()],
-    devices: [...definitions.devices.values()],
-    objects: [...definitions.objects.values()],
-    modules: [...definitions.modules.values()],
-    sites: [...definitions.sites.values()],
-  });
+  await writer.writeDefinitions(listsOf(trace.definitions));
   const events: number[] = [];
   for (const batch of trace.batches()) {
     batch.length = batch.end;
