@@ -28,6 +28,7 @@ export class ChunkReader {
     }
     into.clear();
     into.firstEvent = chunk.firstEvent;
+    into.lastTicks = chunk.lastTicks;
     into.length = chunk.events;
     into.groups = undefined;
     if (groups) this.columns.decodeGroups(chunk.columns, into, wanted);

@@ -195,6 +195,8 @@ function enlarged<T extends Uint32Array | Uint8Array>(from: T, to: T): T {
 export class EventBatch {
   /** Number in the recording of the event in row 0: given by the writer, and by the reader. */
   firstEvent = 0;
+  /** The largest time of all rows, as the file says it; 0: it was not read from one. */
+  lastTicks = 0n;
   length = 0;
   begin = 0;
   end = 0;

@@ -333,7 +333,8 @@ export class Collection<P extends string> {
 }
 
 /** The one that was done last: what other threads did is sometimes written late. */
-function lastRow({ timeWords, begin, end }: EventBatch): number {
+function lastRow({ time, timeWords, lastTicks, begin, end }: EventBatch): number {
+  if (time[end - 1] === lastTicks) return end - 1;
   let last = begin;
   let lastLow = timeWords[2 * begin] as number;
   let lastHigh = timeWords[2 * begin + 1] as number;
