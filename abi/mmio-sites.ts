@@ -31,6 +31,7 @@ const reasons = [
 /** What kind of instruction made an access, as far as it matters for making it again (enum mmio_form of the shim). */
 export const MmioForm = { MODIFY: 7, EXCHANGE: 8, LOCKED: 9, LINE: 13 } as const;
 
+export const MMIO_TIER_PATCHED = tiers.indexOf('patched');
 export const MMIO_TIER_COUNT = tiers.length;
 export const MMIO_REASON_COUNT = reasons.length;
 

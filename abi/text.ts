@@ -66,3 +66,17 @@ export function textOf(bytes: Uint8Array, limit = 4096): string {
   const end = Math.min(nul < 0 ? bytes.length : nul, limit);
   return escapeText(decoder.decode(bytes.subarray(0, end)));
 }
+
+/** In lines that fit; a word that doesn't has a line of its own. */
+export function wrapText(text: string, fits: (line: string) => boolean): readonly string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    const longer = line === '' ? word : `${line} ${word}`;
+    if (line !== '' && !fits(longer)) {
+      lines.push(line);
+      line = word;
+    } else line = longer;
+  }
+  return [...lines, line];
+}

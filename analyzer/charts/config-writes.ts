@@ -4,6 +4,7 @@ import { hexWidth } from '../../abi/text.js';
 import type { DeviceLife } from '../../session/story/device-life.js';
 import type { ConfigStep } from '../../session/story/steps.js';
 import type { Chart, ChartMaker } from './chart.js';
+import { devicePrefix } from './device-prefix.js';
 import { bars, barsHeight } from './frame/bars.js';
 import { legend } from './frame/legend.js';
 import { countText } from './frame/units.js';
@@ -55,13 +56,7 @@ export const configWrites: ChartMaker = (story) => {
   return {
     on: { 'config-write': write },
     charts: () =>
-      registers.size === 0
-        ? []
-        : [
-            draw([...registers.values()], (device) =>
-              story.devices.size > 1 ? `${story.session.names.name(device.id)} ` : '',
-            ),
-          ],
+      registers.size === 0 ? [] : [draw([...registers.values()], ({ id }) => devicePrefix(story, id))],
   };
 };
 

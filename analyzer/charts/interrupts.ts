@@ -4,6 +4,7 @@
 import { decode } from '../../abi/layout.js';
 import { IRQ_SET, irqIndexName, irqSetDescriptors } from '../../abi/vfio/irqs.js';
 import type { Chart, ChartMaker } from './chart.js';
+import { devicePrefix } from './device-prefix.js';
 import { bars, barsHeight } from './frame/bars.js';
 import { countText } from './frame/units.js';
 
@@ -65,13 +66,7 @@ export const interrupts: ChartMaker = (story) => {
       };
     },
     charts: () =>
-      vectors.size === 0
-        ? []
-        : [
-            draw([...vectors.values()], (device) =>
-              story.devices.size > 1 ? `${story.session.names.name(device)} ` : '',
-            ),
-          ],
+      vectors.size === 0 ? [] : [draw([...vectors.values()], (device) => devicePrefix(story, device))],
   };
 };
 

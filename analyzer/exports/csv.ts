@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Comma-separated values, RFC 4180, with the columns of the Parquet table (docs/parquet.md). */
+import { isDmaCall } from '../../session/groups/dma-arguments.js';
 import { EVENT_COLUMNS } from './event-table.js';
 import type { ExportFormat } from './format.js';
 import { OutputFile } from './output.js';
-import { type GroupText, isDmaCall, Walk } from './walk.js';
+import { type GroupText, Walk } from './walk.js';
 
 /** A field that begins like a formula is one to a spreadsheet: it is led by an apostrophe, as OWASP advises. */
 function field(text: string): string {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A JSON object a line, with the columns of the Parquet table (docs/parquet.md); numbers of 64 bits are strings, what is empty is left out. */
+import { isDmaCall } from '../../session/groups/dma-arguments.js';
 import type { ExportFormat } from './format.js';
 import { OutputFile } from './output.js';
-import { type GroupText, isDmaCall, Walk } from './walk.js';
+import { type GroupText, Walk } from './walk.js';
 
 interface Line {
   readonly text: GroupText;

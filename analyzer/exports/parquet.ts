@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Parquet: docs/parquet.md has the columns, and how several traces make one data set. */
+import { isDmaCall } from '../../session/groups/dma-arguments.js';
 import { EVENT_COLUMNS } from './event-table.js';
 import type { ExportFormat } from './format.js';
 import { OutputFile } from './output.js';
 import { type ColumnData, type DictionaryValue, ParquetFile } from './parquet-file.js';
-import { type GroupText, isDmaCall, Walk } from './walk.js';
+import { type GroupText, Walk } from './walk.js';
 
 const ROWS = 1 << 17;
 /** The names of a row group, which each is a group of events. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Perfetto's own format (ui.perfetto.dev opens it); the fields are those of perfetto.proto beside this file. */
+import { isDmaCall } from '../../session/groups/dma-arguments.js';
 import { type InterruptRoute, routeName } from '../../session/interrupts.js';
 import type { EventBatch } from '../../traces/columns.js';
 import { type PlacedFinding, placed } from './findings.js';
@@ -8,7 +9,7 @@ import type { ExportFormat, ExportRequest } from './format.js';
 import { OutputFile } from './output.js';
 import { PacketBuffer } from './packet-buffer.js';
 import { MessageWriter } from './protobuf-writer.js';
-import { type DmaRange, type GroupText, isDmaCall, Walk } from './walk.js';
+import { type DmaRange, type GroupText, Walk } from './walk.js';
 import { DmaWindows } from './windows.js';
 
 const SEQUENCE = 1;

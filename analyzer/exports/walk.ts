@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What every format is made from: each event with what its group is called, in order. */
 
-import { IOAS_MAP, IOAS_UNMAP } from '../../abi/iommufd/ioas.js';
 import { errnoName } from '../../abi/linux/errno.js';
-import { LYON_DMA_MAP } from '../../abi/lyon2010/ioctls.js';
 import { tierName } from '../../abi/mmio-sites.js';
 import { escapeText } from '../../abi/text.js';
 import { regionName } from '../../abi/vfio/regions.js';
-import { DMA_MAP, DMA_UNMAP } from '../../abi/vfio/type1.js';
 import { kindName } from '../../session/describe/kinds.js';
 import { SiteNames } from '../../session/describe/site.js';
+import { dmaArgument } from '../../session/groups/dma-arguments.js';
 import { type EventName, isAccess } from '../../session/groups/event-name.js';
 import { GroupFollower, PayloadCursor } from '../../session/groups/follow.js';
 import { routeName } from '../../session/interrupts.js';
@@ -48,45 +46,6 @@ export interface GroupText {
 export interface DmaRange {
   iova: bigint;
   size: bigint;
-}
-
-/** Where an ioctl that maps or unmaps has its IOVA and length. */
-const DMA_ARGUMENTS: Readonly<
-  Record<string, { readonly iova: number; readonly size: number; readonly role: number }>
-> = {
-  VFIO_IOMMU_MAP_DMA: {
-    iova: DMA_MAP.fields.iova.offset,
-    size: DMA_MAP.fields.size.offset,
-    role: PayloadRole.IN,
-  },
-  VFIO_IOMMU_UNMAP_DMA: {
-    iova: DMA_UNMAP.fields.iova.offset,
-    size: DMA_UNMAP.fields.size.offset,
-    role: PayloadRole.OUT,
-  },
-  IOMMU_IOAS_MAP: {
-    iova: IOAS_MAP.fields.iova.offset,
-    size: IOAS_MAP.fields.length.offset,
-    role: PayloadRole.OUT,
-  },
-  IOMMU_IOAS_UNMAP: {
-    iova: IOAS_UNMAP.fields.iova.offset,
-    size: IOAS_UNMAP.fields.length.offset,
-    role: PayloadRole.OUT,
-  },
-  VFIO_DMA_MAP_IOVA: lyon(PayloadRole.IN),
-  // The kernel chose the IOVA.
-  VFIO_DMA_MAP_ANYWHERE: lyon(PayloadRole.OUT),
-  VFIO_DMA_UNMAP: lyon(PayloadRole.IN),
-};
-
-function lyon(role: number): { readonly iova: number; readonly size: number; readonly role: number } {
-  const { dmaaddr, size } = LYON_DMA_MAP.fields;
-  return { iova: dmaaddr.offset, size: size.offset, role };
-}
-
-export function isDmaCall(operation: string): boolean {
-  return operation in DMA_ARGUMENTS;
 }
 
 export class Walk {
@@ -153,7 +112,7 @@ export class Walk {
 
   /** Of a row whose group's operation maps or unmaps; false: its argument was not recorded. Rows in order. */
   dma(operation: string, batch: EventBatch, row: number, into: DmaRange): boolean {
-    const argument = DMA_ARGUMENTS[operation];
+    const argument = dmaArgument(operation);
     if (argument === undefined) return false;
     const word = (at: number): bigint | undefined => {
       for (const role of [argument.role, PayloadRole.IN]) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Counts and measures all that `stats` and the charts tell, batch by batch, in constant memory. */
 
+import { MMIO_TIER_PATCHED } from '../../abi/mmio-sites.js';
 import { isAccess } from '../../session/groups/event-name.js';
 import { GroupFollower } from '../../session/groups/follow.js';
 import type { ColumnName, EventBatch } from '../../traces/columns.js';
@@ -38,8 +39,6 @@ const RESETS_MAX = 1000;
 /** Gaps between accesses are looked for in the first so many events, and from then on in the first GAP_EVENTS of each so many. */
 const GAPS_WITHIN = 65_536;
 const GAP_EVENTS = 1024;
-/** abi/mmio-sites.ts */
-const PATCHED = 1;
 
 export class Collection<P extends string> {
   readonly follower: GroupFollower;
@@ -305,7 +304,7 @@ export class Collection<P extends string> {
       const group = of[row] as number;
       const { kind, tier } = this.follower.name(group);
       const thread = threadOf(batch, group);
-      if (!isAccess(kind) || tier !== PATCHED) {
+      if (!isAccess(kind) || tier !== MMIO_TIER_PATCHED) {
         last.delete(thread);
         continue;
       }

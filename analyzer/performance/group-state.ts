@@ -51,7 +51,7 @@ export interface GroupState {
 export interface Cursor<P extends string> {
   /** From this event on another one may be told. */
   readonly next: number;
-  advance(event: number): boolean;
+  advance(event: number): void;
   of(device: number): P;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { reasonText, tierName } from '../../abi/mmio-sites.js';
+import { MMIO_TIER_PATCHED, reasonText, tierName } from '../../abi/mmio-sites.js';
 import { isAccess } from '../../session/groups/event-name.js';
 import type { Collected } from './collected.js';
 import type { Perturbation } from './model.js';
@@ -12,8 +12,6 @@ const CALL_NS = 27;
 const TIER_NS: Readonly<Record<string, number>> = { patched: 13.9, trapped: 3300, emulated: 3300 };
 
 const UNPATCHED_SHOWN = 20;
-/** abi/mmio-sites.ts */
-const PATCHED = 1;
 
 export function perturbation(
   { collection, table }: Collected,
@@ -31,7 +29,7 @@ export function perturbation(
     const how = tierName(name.tier);
     byTier.set(how, (byTier.get(how) ?? 0) + count);
     // 0: the recording does not say.
-    if (name.tier <= PATCHED) return;
+    if (name.tier <= MMIO_TIER_PATCHED) return;
     const held = unpatched.get(site);
     if (held === undefined) unpatched.set(site, { tier: name.tier, count, kind: name.kind });
     else held.count += count;

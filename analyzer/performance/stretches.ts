@@ -33,10 +33,8 @@ export class Stretches implements Cursor<Place> {
     return this.#from[this.#at] ?? Number.POSITIVE_INFINITY;
   }
 
-  advance(event: number): boolean {
-    const before = this.#at;
+  advance(event: number): void {
     while (event >= this.next) this.#at++;
-    return this.#at > before;
   }
 
   of(device: number): Place {

@@ -33,6 +33,10 @@ export function formatCount(count: number): string {
   return count.toLocaleString('en-US');
 }
 
+function deviceText({ object, bdf }: { readonly object: string; readonly bdf: string }): string {
+  return `${object} ${bdf}`.trim();
+}
+
 export function phasesTable({ phases }: Statistics): StatisticsTable {
   return {
     title: 'phases',
@@ -42,8 +46,8 @@ export function phasesTable({ phases }: Statistics): StatisticsTable {
       ['from', 'right'],
       ['lasted', 'right'],
     ],
-    rows: phases.map(({ object: name, bdf, phase, from_ns, duration_ns }) => [
-      `${name} ${bdf}`.trim(),
+    rows: phases.map(({ phase, from_ns, duration_ns, ...device }) => [
+      deviceText(device),
       phase,
       formatNs(from_ns),
       formatNs(duration_ns),
@@ -61,8 +65,8 @@ export function openingsTable({ openings }: Statistics): StatisticsTable {
       ['ready after', 'right'],
       ['by', 'left'],
     ],
-    rows: openings.map(({ object: name, bdf, opened_ns, to_ready_ns, ready_by }) => [
-      `${name} ${bdf}`.trim(),
+    rows: openings.map(({ opened_ns, to_ready_ns, ready_by, ...device }) => [
+      deviceText(device),
       formatNs(opened_ns),
       to_ready_ns === null ? '-' : formatNs(to_ready_ns),
       ready_by,
@@ -83,8 +87,8 @@ export function resetsTable({ resets }: Statistics): StatisticsTable {
     ],
     rows: resets
       .slice(0, ROWS_SHOWN)
-      .map(({ object: name, bdf, operation: call, at_ns, duration_ns, ok }) => [
-        `${name} ${bdf}`.trim(),
+      .map(({ operation: call, at_ns, duration_ns, ok, ...device }) => [
+        deviceText(device),
         call,
         formatNs(at_ns),
         formatNs(duration_ns),
@@ -137,7 +141,7 @@ export function interruptsTable({ interrupts }: Statistics): StatisticsTable {
     rows: interrupts
       .slice(0, ROWS_SHOWN)
       .map((vector) => [
-        `${vector.object} ${vector.bdf}`.trim(),
+        deviceText(vector),
         `${vector.vector}${vector.in_kernel ? ' (to KVM: not seen)' : ''}`,
         formatCount(vector.wakes),
         formatCount(vector.reads),
@@ -169,7 +173,7 @@ export function queuesTable({ queues }: Statistics): StatisticsTable {
     rows: queues
       .slice(0, ROWS_SHOWN)
       .map((queue) => [
-        `${queue.object} ${queue.bdf}`.trim(),
+        deviceText(queue),
         queue.queue,
         formatCount(queue.doorbells),
         formatCount(queue.completions),

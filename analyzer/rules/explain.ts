@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A rule as text: for a terminal, for docs/rules, and as data. */
+import { wrapText } from '../../abi/text.js';
 import type { Rule } from '../check/rule.js';
 
 const KERNEL: Readonly<Record<Rule['kernel'], string>> = {
@@ -54,7 +55,7 @@ export function ruleText(rule: Rule): string {
     ([heading, text]) =>
       `${heading}\n${text
         .split('\n')
-        .flatMap((line) => wrap(line, WIDTH - 2))
+        .flatMap((line) => wrapText(line, ({ length }) => length <= WIDTH - 2))
         .map((line) => `  ${line}`)
         .join('\n')}`,
   );
@@ -101,16 +102,4 @@ export function ruleJson(rule: Rule): Readonly<Record<string, unknown>> {
 
 function flat(text: string): string {
   return text.replace(/\s*\n\s*/g, ' ').trim();
-}
-
-function wrap(text: string, width: number): readonly string[] {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = word;
-    } else line = line === '' ? word : `${line} ${word}`;
-  }
-  return [...lines, line];
 }

@@ -53,13 +53,11 @@ export class PhaseCursor {
   }
 
   /** True: some phase is another one now. */
-  advance(event: number): boolean {
-    if (event < this.next) return false;
+  advance(event: number): void {
     while (event >= this.next) {
       const { object, phase } = this.#begins[this.#at++] as PhaseSpan;
       this.#present.set(object, phase);
       this.#latest = phase;
     }
-    return true;
   }
 }

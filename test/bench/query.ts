@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Three queries over the data set of 10 M events, by the clock: what somebody waits for. */
+/** Three queries over the data set of 10 M events, by the clock: what somebody waits for; and the memory of a process that asks all three. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { partition } from '../../analyzer/exports/data-set.js';
 import { exportTrace } from '../../analyzer/exports/export-trace.js';
 import { runQuery } from '../../analyzer/queries/query.js';
+import { inChild, serveRun } from './child.js';
 import { writeGenerated } from './generated-trace.js';
 import { type Area, median } from './harness.js';
 
@@ -36,8 +37,15 @@ export const area: Area = {
         }
         report({ name: `query.${name}_s`, value: median(seconds), unit: 's for 10 M events', goal: '' });
       }
+      const { peakRssMb } = await inChild(import.meta.url, [data]);
+      report({ name: 'query.peak_rss_mb', value: peakRssMb, unit: 'MB', goal: '<= 500' });
     } finally {
       await rm(directory, { recursive: true });
     }
   },
 };
+
+await serveRun(import.meta.url, async ([data = '']) => {
+  for (const sql of Object.values(QUERIES)) await runQuery(data, sql);
+  return EVENTS;
+});

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Title and summary above a picture that stands alone: a page says them beside it. */
+import { wrapText } from '../../../abi/text.js';
 import type { Chart } from '../chart.js';
 import { type Layer, shortened, textWidth } from './canvas.js';
 
@@ -16,7 +17,7 @@ export interface Heading {
 
 export function heading({ title, summary }: Chart, width: number): Heading {
   const room = width - 2 * SIDE;
-  const lines = wrapped(summary, room);
+  const lines = shownLines(summary, room);
   return {
     height: TITLE + lines.length * LINE + BELOW,
     draw(layer) {
@@ -38,16 +39,7 @@ export function heading({ title, summary }: Chart, width: number): Heading {
   };
 }
 
-function wrapped(text: string, room: number): readonly string[] {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    const longer = line === '' ? word : `${line} ${word}`;
-    if (line !== '' && textWidth(longer) > room) {
-      lines.push(line);
-      line = word;
-    } else line = longer;
-  }
-  if (line !== '') lines.push(line);
+function shownLines(text: string, room: number): readonly string[] {
+  const lines = wrapText(text, (line) => textWidth(line) <= room);
   return lines.length <= LINES_MAX ? lines : [...lines.slice(0, LINES_MAX - 1), `${lines[LINES_MAX - 1]} …`];
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What happened when, counted in bins of time, in one pass: for the charts over time. */
 
+import { MMIO_TIER_PATCHED } from '../../../abi/mmio-sites.js';
 import { isAccess } from '../../../session/groups/event-name.js';
 import { type InterruptRoute, routeName } from '../../../session/interrupts.js';
 import { EventKind } from '../../../traces/model.js';
@@ -15,8 +16,6 @@ export const BINS = 120;
 /** Series of one kind that are told apart; what comes later is left out, and said so. */
 const SERIES_MAX = 4096;
 const POINTS_MAX = 1500;
-/** abi/mmio-sites.ts: 0 is not known, what is above was trapped in one way or another. */
-const PATCHED = 1;
 
 export const CLASSES = ['loads', 'stores', 'ioctls', 'reads and writes', 'wake-ups', 'others'] as const;
 export type ActivityClass = (typeof CLASSES)[number];
@@ -155,7 +154,7 @@ export class Activity {
           text.threadId === 0 ? undefined : this.threads.of(threadName(trace, text.threadId)),
           access ? this.registers.of(`${text.object} ${place}`) : undefined,
         ].filter((series) => series !== undefined);
-        const doubtful = (access && text.name.tier > PATCHED) || text.name.kind === EventKind.LOST;
+        const doubtful = (access && text.name.tier > MMIO_TIER_PATCHED) || text.name.kind === EventKind.LOST;
         const latency = held(this.latencies, text.operation);
         return { text, flow: flows.role(text), counted, latency, doubtful };
       },
